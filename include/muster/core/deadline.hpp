@@ -50,6 +50,11 @@ public:
         return Deadline(std::min(at_, after(wait).at_));
     }
 
+    /// A deadline `wait` after this one.
+    [[nodiscard]] constexpr Deadline extended_by(std::chrono::milliseconds wait) const noexcept {
+        return at_ > Clock::time_point::max() - wait ? never() : Deadline(at_ + wait);
+    }
+
     friend constexpr auto operator<=>(const Deadline&, const Deadline&) = default;
 
 private:

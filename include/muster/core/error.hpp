@@ -71,7 +71,7 @@ public:
     struct About {
         int rank = -1;               ///< this process's rank, -1 when not known yet
         std::vector<int> ranks = {}; ///< the ranks that the error is about: missing, doubled, different, failed
-        bool shared = false;         ///< every rank of the world throws this same text
+        bool shared = false;         ///< every rank of the world throws this same text, and it was logged once
     };
 
     /// `text` comes without the "muster: " in front; lines after the first are details.
@@ -92,7 +92,9 @@ public:
     /// The ranks that the error is about, ascending; empty when it is about none in particular.
     [[nodiscard]] const std::vector<int>& ranks() const noexcept { return about_.ranks; }
 
-    /// Whether every rank of the world throws this same text, so that one of them may print it for all.
+    /// Whether every rank of the world throws this same text. Then it has been logged (Options::log) by the one rank
+    /// that found it, before any rank could throw it: a program need not print it again. Launchers end the other ranks
+    /// as soon as one has failed, so that a text which only one rank prints in its turn is often lost.
     [[nodiscard]] bool shared() const noexcept { return about_.shared; }
 
     /// The text without the "muster: " in front.

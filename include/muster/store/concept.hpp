@@ -33,9 +33,10 @@ namespace muster::inline v0_1 {
 ///   num_keys()                        how many keys there are
 ///
 /// Values must not be empty: servers that speak this protocol cannot tell empty from absent.
+// The operations come first: asking whether a type that has none is movable may need the answer of this concept.
 template <class S>
-concept Store = std::movable<S> && requires(S& store, std::string_view key, std::string_view value,
-                                            std::span<const std::string> keys, std::int64_t n, Deadline deadline) {
+concept Store = requires(S& store, std::string_view key, std::string_view value, std::span<const std::string> keys,
+                         std::int64_t n, Deadline deadline) {
     { store.set(key, value, deadline) } -> std::same_as<void>;
     { store.get(key, deadline) } -> std::same_as<std::string>;
     { store.wait(keys, deadline) } -> std::same_as<bool>;
@@ -47,6 +48,7 @@ concept Store = std::movable<S> && requires(S& store, std::string_view key, std:
     { store.multi_set(keys, keys, deadline) } -> std::same_as<void>;
     { store.remove(key, deadline) } -> std::same_as<bool>;
     { store.num_keys(deadline) } -> std::same_as<std::int64_t>;
-};
+}
+&&std::movable<S>;
 
 } // namespace muster::inline v0_1

@@ -44,6 +44,12 @@ TEST_CASE("at_most takes the nearer deadline") {
     CHECK(Deadline().at_most(1h).expired());
 }
 
+TEST_CASE("an extended deadline") {
+    const auto soon = Deadline::after(1s);
+    CHECK(soon.extended_by(2s).at() - soon.at() == 2s);
+    CHECK(Deadline::never().extended_by(1s) == Deadline::never());
+}
+
 TEST_CASE("a wait that is not positive has passed") {
     CHECK(Deadline::after(-1s).expired());
     CHECK(Deadline::after(0ms).expired());

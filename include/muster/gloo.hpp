@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// The library with the Gloo backend, for machines without a GPU: needs neither CUDA nor NCCL.
+
+// IWYU pragma: begin_exports
+#include <muster/comm/options.hpp>
+#include <muster/comm/reduction.hpp>
+#include <muster/core/deadline.hpp>
+#include <muster/core/error.hpp>
+#include <muster/core/version.hpp>
+#include <muster/gloo/backend.hpp>
+#include <muster/gloo/communicator.hpp>
+#include <muster/launch/detect.hpp>
+#include <muster/mesh/device_mesh.hpp>
+#include <muster/rendezvous/env.hpp>
+#include <muster/rendezvous/tcp.hpp>
+#include <muster/report/describe.hpp>
+#include <muster/topology.hpp>
+// IWYU pragma: end_exports

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <muster/comm/concept.hpp>
+#include <muster/core/deadline.hpp>
+#include <muster/core/error.hpp>
+#include <muster/gloo/endpoint.hpp>
+#include <muster/gloo/operations.hpp>
+#include <muster/gloo/payload.hpp>
+#include <muster/gloo/state.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace muster::inline v0_1::detail {
+
+/// Every rank's text, index = rank in the group; texts longer than `most` are cut.
+inline std::vector<std::string> gather_texts(GlooState& state, std::string_view text, std::size_t most,
+                                             Deadline deadline) {
+    text = text.substr(0, most);
+    const std::size_t part = sizeof(std::uint32_t) + most;
+    std::vector<std::byte> in(part);
+    const auto length = static_cast<std::uint32_t>(text.size());
+    std::memcpy(in.data(), &length, sizeof length);
+    std::copy_n(reinterpret_cast<const std::byte*>(text.data()), text.size(), in.begin() + sizeof length);
+
+    std::vector<std::byte> out(part * state.ranks.size());
+    gloo_all_gather(state, {.name = "split", .bytes = part}, in, out, deadline);
+
+    std::vector<std::string> texts;
+    for (std::size_t at = 0; at < out.size(); at += part) {
+        std::uint32_t size = 0;
+        std::memcpy(&size, out.data() + at, sizeof size);
+        texts.emplace_back(reinterpret_cast<const char*>(out.data() + at + sizeof size),
+                           std::min<std::size_t>(size, most));
+    }
+    return texts;
+}
+
+/// One rank's wish in a split.
+struct GlooWish {
+    std::int32_t color;
+    std::int32_t key;
+};
+
+inline std::vector<GlooWish> gather_wishes(GlooState& state, GlooWish wish, Deadline deadline) {
+    std::vector<GlooWish> wishes(state.ranks.size());
+    gloo_all_gather(state, {.name = "split", .bytes = sizeof wish}, std::as_bytes(std::span(&wish, 1)),
+                    std::as_writable_bytes(std::span(wishes)), deadline);
+    for (std::size_t i = 0; i < wishes.size(); ++i) {
+        if (wishes[i].color >= 0 || wishes[i].color == no_color) continue;
+        throw Error(errc::invalid_argument, Stage::communicator,
+                    fmt::format("split: rank {} gave the color {}; a color is 0 or more, or no_color", state.ranks[i],
+                                wishes[i].color),
+                    {.rank = state.global_rank(), .ranks = {state.ranks[i]}});
+    }
+    return wishes;
+}
+
+/// Ranks in the parent of the ranks that gave `color`, in the order of the new group: by key, then by parent rank.
+inline std::vector<int> members_of(std::span<const GlooWish> wishes, int color) {
+    std::vector<int> members;
+    for (std::size_t i = 0; i < wishes.size(); ++i) {
+        if (wishes[i].color == color) members.push_back(static_cast<int>(i));
+    }
+    std::stable_sort(members.begin(), members.end(), [&](int a, int b) {
+        return wishes[static_cast<std::size_t>(a)].key < wishes[static_cast<std::size_t>(b)].key;
+    });
+    return members;
+}
+
+inline std::size_t largest_group(std::span<const GlooWish> wishes) {
+    std::size_t most = 0;
+    for (const auto& wish : wishes) {
+        const auto alike = [&](const GlooWish& other) { return other.color == wish.color; };
+        if (wish.color != no_color) {
+            most = std::max(most, static_cast<std::size_t>(std::count_if(wishes.begin(), wishes.end(), alike)));
+        }
+    }
+    return most;
+}
+
+/// Connects this rank's group, whose payloads are given; empty where a rank could not make its own. The text of what
+/// went wrong, empty if nothing did.
+inline std::string connect_group(GlooState& state, std::optional<GlooEndpoint>& endpoint,
+                                 std::span<const std::string> payloads, Deadline deadline,
+                                 std::shared_ptr<GlooContext>& connected) {
+    if (std::any_of(payloads.begin(), payloads.end(), [](const auto& payload) { return payload.empty(); })) return "";
+    std::string text;
+    state.set_connecting(&*endpoint);
+    try {
+        connected = endpoint->connect(payloads, deadline);
+    } catch (const Error& error) {
+        text = error.text();
+    }
+    state.set_connecting(nullptr);
+    return text;
+}
+
+/// The state of this rank's group, null for no_color. All groups of all colors come from this one call, and either
+/// every rank of the parent succeeds or every rank throws.
+inline std::unique_ptr<GlooState> gloo_split(GlooState& parent, int color, int key) {
+    const auto deadline = Deadline::after(parent.options.timeout);
+    const auto wishes = gather_wishes(parent, {color, key}, deadline);
+    const auto members = color == no_color ? std::vector<int>{} : members_of(wishes, color);
+    std::vector<int> ranks;
+    for (const int member : members) ranks.push_back(parent.ranks[static_cast<std::size_t>(member)]);
+
+    std::shared_ptr<GlooContext> connected;
+    if (const auto largest = largest_group(wishes); largest > 1) {
+        std::optional<GlooEndpoint> endpoint;
+        std::string payload = "-"; // of ranks that need no connection
+        std::string failure;
+        if (members.size() > 1) {
+            const auto me = std::find(members.begin(), members.end(), parent.rank) - members.begin();
+            try {
+                endpoint.emplace(static_cast<int>(me), static_cast<int>(members.size()), parent.context()->device(),
+                                 ranks);
+                payload = endpoint->payload();
+            } catch (const Error& error) {
+                payload.clear();
+                failure = error.text();
+            }
+        }
+        const auto all = gather_texts(parent, payload, GlooPayload::most_bytes(largest), deadline);
+        if (endpoint) {
+            std::vector<std::string> payloads;
+            for (const int member : members) payloads.push_back(all[static_cast<std::size_t>(member)]);
+            failure = connect_group(parent, endpoint, payloads, deadline, connected);
+        }
+        // The slowest rank may have used up its time before it answers.
+        constexpr std::size_t most_text = 500;
+        const auto answers = gather_texts(parent, failure, most_text, Deadline::after(2 * parent.options.timeout));
+        for (std::size_t i = 0; i < answers.size(); ++i) {
+            if (answers[i].empty()) continue;
+            throw Error(errc::remote, Stage::communicator,
+                        fmt::format("split of the Gloo communicator of {} failed on rank {}:\n  {}",
+                                    rank_list(parent.ranks), parent.ranks[i], answers[i]),
+                        {.rank = parent.global_rank(), .ranks = {parent.ranks[i]}});
+        }
+    }
+    if (members.empty()) return nullptr;
+    return std::make_unique<GlooState>(std::move(connected), std::move(ranks), parent.options);
+}
+
+} // namespace muster::inline v0_1::detail

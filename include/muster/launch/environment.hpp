@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <unistd.h>
+
+#include <initializer_list>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace muster::inline v0_1 {
+
+/// The environment variables of a process, read once: everything after works on this value. Tests and programs that
+/// know better hand in their own.
+class Environment {
+public:
+    Environment() = default;
+    Environment(std::initializer_list<std::pair<const std::string, std::string>> variables) : variables_(variables) {}
+
+    /// What this process was started with.
+    [[nodiscard]] static Environment current() {
+        Environment result;
+        if (environ == nullptr) return result;
+        for (char** entry = environ; *entry != nullptr; ++entry) {
+            const std::string_view text(*entry);
+            const auto equals = text.find('=');
+            if (equals == std::string_view::npos) continue;
+            result.variables_.emplace(text.substr(0, equals), text.substr(equals + 1));
+        }
+        return result;
+    }
+
+    /// The value of a variable. An empty value counts as unset, as it does in torch.distributed's env:// method.
+    [[nodiscard]] std::optional<std::string> get(std::string_view name) const {
+        const auto found = variables_.find(name);
+        if (found == variables_.end() || found->second.empty()) return std::nullopt;
+        return found->second;
+    }
+
+    [[nodiscard]] bool has(std::string_view name) const { return get(name).has_value(); }
+
+    /// Set or replace a variable of this value; the process's own environment stays as it is.
+    void set(std::string name, std::string value) { variables_.insert_or_assign(std::move(name), std::move(value)); }
+
+private:
+    std::map<std::string, std::string, std::less<>> variables_;
+};
+
+} // namespace muster::inline v0_1

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <muster/comm/concept.hpp>
+#include <muster/comm/options.hpp>
+#include <muster/core/deadline.hpp>
+#include <muster/launch/launch.hpp>
+#include <muster/roll_call/session.hpp>
+#include <muster/store/any_store.hpp>
+
+#include <concepts>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace muster::inline v0_1 {
+
+/// What moves the data of a mesh.
+///
+/// Satisfied by a type B with
+///   B::name, B::Communicator
+///   B(launch, options)          takes this rank's device; talks to nobody
+///   device()                    text that identifies the device
+///   must_equal()                facts that must be the same on all ranks, by name
+///   payload()                   what the peers need to connect, carried by the roll call
+///   connect(store, session, deadline) -> Communicator of the world; Collective: over the world
+///   alone()                     -> Communicator of this rank only, which owns no connection
+template <class B>
+concept Backend = std::constructible_from<B, const Launch&, const Options&> && Communicator<typename B::Communicator> &&
+    requires(B& backend, AnyStore& store, const Session& session, Deadline deadline) {
+    { B::name } -> std::convertible_to<std::string_view>;
+    { backend.device() } -> std::convertible_to<std::string>;
+    { backend.must_equal() } -> std::convertible_to<std::map<std::string, std::string>>;
+    { backend.payload() } -> std::convertible_to<std::string>;
+    { backend.connect(store, session, deadline) } -> std::same_as<typename B::Communicator>;
+    { backend.alone() } -> std::same_as<typename B::Communicator>;
+};
+
+} // namespace muster::inline v0_1

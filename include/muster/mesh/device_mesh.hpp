@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <muster/comm/options.hpp>
+#include <muster/core/deadline.hpp>
+#include <muster/core/error.hpp>
+#include <muster/launch/launch.hpp>
+#include <muster/mesh/backend.hpp>
+#include <muster/mesh/extents.hpp>
+#include <muster/mesh/form.hpp>
+#include <muster/rendezvous/env.hpp>
+#include <muster/roll_call/record.hpp>
+#include <muster/topology.hpp>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace muster::inline v0_1 {
+
+template <class Topology, class Backend>
+class BasicDeviceMesh;
+
+/// The ranks of a job as a mesh with named axes, connected: one communicator for the world and one for each axis.
+///
+/// An axis that spans the world shares the world's communicator; an axis of extent 1 stays addressable, owns no
+/// connection, and its collectives are copies. Move-only: a copy would be a hidden collective.
+template <AxisTag... Tags, int... Extent, Backend B>
+class BasicDeviceMesh<Topology<Axis<Tags, Extent>...>, B> {
+public:
+    using Topology = muster::Topology<Axis<Tags, Extent>...>;
+    using Backend = B;
+    using Communicator = typename B::Communicator;
+
+    static constexpr bool is_static = Topology::is_static;
+
+    /// Number of ranks, when every extent is fixed by the type.
+    [[nodiscard]] static consteval int static_size() requires is_static { return Topology::static_size(); }
+
+    /// The topology, if a world of `WorldSize` fits it; a readable compile error if not.
+    template <int WorldSize>
+    using require_world = typename Topology::template require_world<WorldSize>;
+
+    /// Finds out who this process is, takes its device, meets all other ranks, checks every rank against every other,
+    /// connects, and returns when all ranks have succeeded.
+    /// Collective: over the world. Blocks: at most options.timeout and about one second.
+    /// Throws: Error; where the ranks could still talk, the same text on every rank.
+    template <Rendezvous R = EnvRendezvous>
+    explicit BasicDeviceMesh(R rendezvous = {}, const Options& options = {})
+        : BasicDeviceMesh(Extents{}, std::move(rendezvous), options) {}
+
+    /// The same with extents known at run time; those that the type fixes must agree.
+    template <Rendezvous R = EnvRendezvous>
+    explicit BasicDeviceMesh(const Extents& extents, R rendezvous = {}, const Options& options = {})
+        : state_(detail::form_mesh<Topology, B>(extents, rendezvous, options)),
+          is_initialized_(true) {}
+
+    BasicDeviceMesh(BasicDeviceMesh&& other) noexcept
+        : state_(std::move(other.state_)),
+          is_initialized_(std::exchange(other.is_initialized_, false)),
+          unwinding_(other.unwinding_) {}
+    BasicDeviceMesh& operator=(BasicDeviceMesh&&) = delete;
+    BasicDeviceMesh(const BasicDeviceMesh&) = delete;
+    BasicDeviceMesh& operator=(const BasicDeviceMesh&) = delete;
+
+    /// Closes with a few seconds' limit; aborts where an exception is unwinding. close() says what goes wrong.
+    ~BasicDeviceMesh() {
+        if (!is_initialized_) return;
+        if (std::uncaught_exceptions() > unwinding_) {
+            abort();
+            return;
+        }
+        try {
+            close(Deadline::after(std::chrono::seconds(5)));
+        } catch (const std::exception&) {
+            abort(); // a destructor has nobody to tell
+        }
+    }
+
+    /// Until close() or abort(). Rank, world size and topology stay readable after.
+    [[nodiscard]] bool is_initialized() const noexcept { return is_initialized_; }
+
+    [[nodiscard]] int rank() const noexcept { return state_.launch.rank; }
+    [[nodiscard]] int world_size() const noexcept { return state_.launch.world_size; }
+
+    /// Index among the job's processes on this host: as the launcher says, else counted by the roll call.
+    [[nodiscard]] int local_rank() const noexcept { return state_.local_rank; }
+
+    /// What the backend says of this rank's device.
+    [[nodiscard]] const std::string& device() const noexcept { return record().device; }
+
+    [[nodiscard]] const Topology& topology() const noexcept { return state_.topology; }
+
+    /// Where this rank stands, in axis order.
+    [[nodiscard]] std::array<int, sizeof...(Tags)> coordinate() const { return topology().coordinate(rank()); }
+
+    /// Where this rank stands along one axis: its rank in that axis' communicator.
+    template <AxisTag Tag>
+    [[nodiscard]] int coordinate() const {
+        return topology().template coordinate<Tag>(rank());
+    }
+
+    /// The communicator of the world. The reference holds until close(), abort() or a move.
+    [[nodiscard]] Communicator& world() noexcept { return state_.world; }
+
+    /// The communicator of this rank's group along the axis.
+    template <AxisTag Tag>
+    [[nodiscard]] Communicator& along() noexcept {
+        constexpr std::size_t axis = detail::AxisIndex<Tag, Axis<Tags, Extent>...>::value;
+        return detail::spans_world(topology().template extent<Tag>(), world_size()) ? state_.world : state_.axes[axis];
+    }
+
+    [[nodiscard]] Communicator& tp() noexcept requires(Topology::template has_axis<Tp>) { return along<Tp>(); }
+    [[nodiscard]] Communicator& dp() noexcept requires(Topology::template has_axis<Dp>) { return along<Dp>(); }
+    [[nodiscard]] Communicator& cp() noexcept requires(Topology::template has_axis<Cp>) { return along<Cp>(); }
+
+    /// What every rank said of itself in the roll call; index = rank.
+    [[nodiscard]] std::span<const Record> records() const noexcept { return state_.records; }
+    [[nodiscard]] const Record& record() const noexcept { return state_.records[static_cast<std::size_t>(rank())]; }
+
+    /// Who this process is, and which variables say so.
+    [[nodiscard]] const Launch& launch() const noexcept { return state_.launch; }
+
+    /// Closes all communicators, axes before the world, and leaves the store. Nothing to do the second time.
+    /// Collective: over the world. Blocks: until all ranks have come here, at most to the deadline.
+    /// Throws: the first error met; everything is closed all the same.
+    void close(Deadline deadline) {
+        if (!std::exchange(is_initialized_, false)) return;
+        std::exception_ptr first;
+        const auto close_one = [&](Communicator& communicator) {
+            try {
+                communicator.close(deadline);
+            } catch (const Error&) {
+                if (!first) first = std::current_exception();
+                communicator.abort();
+            }
+        };
+        for (Communicator& axis : state_.axes) close_one(axis);
+        close_one(state_.world);
+        state_.meeting.leave(deadline);
+        if (first) std::rethrow_exception(first);
+    }
+
+    /// Ends all communicators at once, from any state; operations of other ranks with this one fail.
+    void abort() noexcept {
+        is_initialized_ = false;
+        for (Communicator& axis : state_.axes) axis.abort();
+        state_.world.abort();
+        state_.meeting.leave(Deadline());
+    }
+
+private:
+    detail::MeshState<Topology, B> state_;
+    bool is_initialized_ = false;
+    int unwinding_ = std::uncaught_exceptions();
+};
+
+/// TP x DP x CP ranks, `dynamic` for an extent known at run time; rank = (dp * TP + tp) * CP + cp.
+template <int TP, int DP, int CP, class Backend>
+using DeviceMesh = BasicDeviceMesh<Topology3D<TP, DP, CP>, Backend>;
+
+/// The axis of a mesh that has only one.
+struct World {
+    static constexpr std::string_view name = "world";
+};
+
+/// One axis, the whole world: what torch.distributed.init_process_group alone gives.
+template <class Backend>
+using ProcessGroup = BasicDeviceMesh<Topology<Axis<World>>, Backend>;
+
+} // namespace muster::inline v0_1

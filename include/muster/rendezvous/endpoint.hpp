@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <muster/core/deadline.hpp>
+#include <muster/core/error.hpp>
+#include <muster/launch/launch.hpp>
+#include <muster/rendezvous/concept.hpp>
+#include <muster/store/any_store.hpp>
+#include <muster/store/memory.hpp>
+#include <muster/store/prefix.hpp>
+#include <muster/store/resolve.hpp>
+#include <muster/store/tcp.hpp>
+#include <muster/store/tcp_server.hpp>
+
+#include <fmt/format.h>
+
+#include <netdb.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace muster::inline v0_1::detail {
+
+/// The address at which rank 0 serves: the endpoint's and no other. Except for a name that on its own host stands for
+/// loopback, as Debian writes the host's own name into /etc/hosts: then the other hosts mean another address by it.
+[[nodiscard]] inline std::string address_to_serve(const Launch& launch, Deadline deadline) {
+    const std::string& host = launch.endpoint->host;
+    const bool one_host = launch.local_size == launch.world_size || host == "localhost";
+    if (one_host || look_up(bare_host(host), 0, AI_NUMERICHOST).problem.empty()) return host;
+    const auto loopback = [](const Address& address) {
+        const std::string text = to_string(address);
+        return text.starts_with("127.") || text == "::1";
+    };
+    const Resolution found = resolve(host, 0, deadline);
+    return !found.addresses.empty() && std::ranges::all_of(found.addresses, loopback) ? std::string() : host;
+}
+
+/// Meets at the launch's endpoint: rank 0 serves there, unless the launcher already does. A world of 1 needs no
+/// network.
+[[nodiscard]] inline Meeting meet_at_endpoint(const Launch& launch, Deadline deadline) {
+    if (launch.world_size == 1) return Meeting(AnyStore(MemoryStore()));
+    if (!launch.endpoint)
+        throw Error(errc::invalid_launch, Stage::rendezvous,
+                    fmt::format("{} ranks have no address at which to meet\n  do: set MASTER_ADDR and MASTER_PORT",
+                                launch.world_size),
+                    {launch.rank, {}, false});
+    const Endpoint& endpoint = *launch.endpoint;
+    std::unique_ptr<TcpStoreServer> server;
+    if (launch.rank == 0 && !launch.endpoint_is_served)
+        server = std::make_unique<TcpStoreServer>(address_to_serve(launch, deadline), endpoint.port);
+    TcpStore store(endpoint.host, endpoint.port, deadline);
+    // Jobs that share a store keep apart by their names.
+    return Meeting(AnyStore(PrefixStore<TcpStore>(std::move(store), fmt::format("muster/{}", launch.job))),
+                   std::move(server));
+}
+
+} // namespace muster::inline v0_1::detail

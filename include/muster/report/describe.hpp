@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <muster/launch/launch.hpp>
+#include <muster/mesh/device_mesh.hpp>
+#include <muster/roll_call/record.hpp>
+#include <muster/topology.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace muster::inline v0_1 {
+
+namespace detail {
+
+/// Rows of cells as lines with aligned columns; numbers to the right would gain nothing here.
+[[nodiscard]] inline std::string table_text(const std::vector<std::vector<std::string>>& rows) {
+    std::vector<std::size_t> widths;
+    for (const auto& row : rows) {
+        widths.resize(std::max(widths.size(), row.size()));
+        for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    }
+    std::string text;
+    for (const auto& row : rows) {
+        std::string line;
+        for (std::size_t i = 0; i < row.size(); ++i) line += fmt::format("{:<{}}  ", row[i], widths[i]);
+        line.erase(line.find_last_not_of(' ') + 1);
+        text += line + '\n';
+    }
+    return text;
+}
+
+} // namespace detail
+
+/// "DP 2 x TP 2 x CP 2", in axis order.
+template <AxisTag... Tags, int... Extent>
+[[nodiscard]] std::string shape_text(const Topology<Axis<Tags, Extent>...>& topology) {
+    const std::array parts{fmt::format("{} {}", detail::upper(Tags::name), topology.template extent<Tags>())...};
+    return fmt::format("{}", fmt::join(parts, " x "));
+}
+
+/// The mesh as a table that a person reads: for every rank its host, process, device, coordinate and groups, and in
+/// the first line the shape, the backend and the launcher. Every rank can print it; nothing is exchanged.
+template <AxisTag... Tags, int... Extent, class B>
+[[nodiscard]] std::string describe(const BasicDeviceMesh<Topology<Axis<Tags, Extent>...>, B>& mesh) {
+    const auto& topology = mesh.topology();
+    const Launch& launch = mesh.launch();
+    std::string text = fmt::format("world {} = {}, backend {}, launcher {}", mesh.world_size(), shape_text(topology),
+                                   B::name, launch.launcher);
+    if (launch.endpoint) text += fmt::format(", met at {} ({})", to_string(*launch.endpoint), launch.from.endpoint);
+    std::vector<std::vector<std::string>> rows{{"rank", "host", "process", "device", std::string(Tags::name)...}};
+    (rows.front().push_back(fmt::format("{} group", Tags::name)), ...);
+    for (const Record& record : mesh.records()) {
+        rows.push_back({fmt::format("{}", record.rank), record.host, fmt::format("{}", record.pid), record.device,
+                        fmt::format("{}", topology.template coordinate<Tags>(record.rank))...});
+        (rows.back().push_back(fmt::format("{}", fmt::join(topology.template group<Tags>(record.rank), " "))), ...);
+    }
+    return text + '\n' + detail::table_text(rows);
+}
+
+} // namespace muster::inline v0_1

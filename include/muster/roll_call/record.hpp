@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <muster/core/error.hpp>
+#include <muster/core/version.hpp>
+#include <muster/launch/launch.hpp>
+#include <muster/roll_call/fields.hpp>
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+#include <array>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+
+namespace muster::inline v0_1 {
+
+/// What a rank tells all others about itself in the roll call.
+struct Record {
+    int rank = 0;
+    int world_size = 1;
+    int local_rank = -1; ///< -1: the launcher does not tell
+    int local_size = -1;
+    std::string nonce;   ///< drawn anew by each process for each roll call
+    std::string host;    ///< host name
+    std::string boot_id; ///< the kernel's boot id: host names repeat in containers and images
+    int pid = 0;
+    std::string launcher;
+    std::string launch_sources; ///< the variables that rank and world size came from
+    int protocol = protocol_version;
+    std::string library = std::string(version);
+    std::string backend;
+    std::string mesh;   ///< axes, extents and order
+    std::string device; ///< what the backend says of the device it runs on
+
+    /// Further facts of the backend that must be equal on all ranks, by name.
+    std::map<std::string, std::string> must_equal;
+
+    /// Set when the rank failed before the roll call: it comes only to tell.
+    struct Failure {
+        errc code = errc::backend;
+        Stage stage = Stage::device;
+        std::string text;
+    };
+    std::optional<Failure> failure;
+
+    friend bool operator==(const Record& a, const Record& b) { return a.nonce == b.nonce; }
+};
+
+/// host:pid, the way processes are named in error texts.
+[[nodiscard]] inline std::string process_name(const Record& record) {
+    return fmt::format("{}:{}", record.host, record.pid);
+}
+
+namespace detail {
+
+/// 128 random bits as 32 hexadecimal digits.
+[[nodiscard]] inline std::string draw_nonce() {
+    std::random_device random;
+    std::string nonce;
+    for (int i = 0; i < 4; ++i) nonce += fmt::format("{:08x}", random() & 0xFFFFFFFFU);
+    return nonce;
+}
+
+[[nodiscard]] inline std::string host_name() {
+    std::array<char, 256> name{};
+    return ::gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data()) : std::string("unknown");
+}
+
+[[nodiscard]] inline std::string boot_id() {
+    std::ifstream file("/proc/sys/kernel/random/boot_id");
+    std::string id;
+    return std::getline(file, id) ? id : std::string();
+}
+
+[[nodiscard]] inline Fields to_fields(const Record& record) {
+    Fields fields;
+    fields.set("rank", record.rank);
+    fields.set("world_size", record.world_size);
+    fields.set("local_rank", record.local_rank);
+    fields.set("local_size", record.local_size);
+    fields.set("nonce", record.nonce);
+    fields.set("host", record.host);
+    fields.set("boot_id", record.boot_id);
+    fields.set("pid", record.pid);
+    fields.set("launcher", record.launcher);
+    fields.set("launch_sources", record.launch_sources);
+    fields.set("protocol", record.protocol);
+    fields.set("library", record.library);
+    fields.set("backend", record.backend);
+    fields.set("mesh", record.mesh);
+    fields.set("device", record.device);
+    for (const auto& [name, value] : record.must_equal) fields.set("=" + name, value);
+    if (record.failure) {
+        fields.set("failure.code", static_cast<int>(record.failure->code));
+        fields.set("failure.stage", static_cast<int>(record.failure->stage));
+        fields.set("failure.text", record.failure->text);
+    }
+    return fields;
+}
+
+[[nodiscard]] inline Record to_record(const Fields& fields) {
+    Record record;
+    record.rank = fields.number("rank", -1);
+    record.world_size = fields.number("world_size", -1);
+    record.local_rank = fields.number("local_rank", -1);
+    record.local_size = fields.number("local_size", -1);
+    record.nonce = fields.get("nonce");
+    record.host = fields.get("host");
+    record.boot_id = fields.get("boot_id");
+    record.pid = fields.number("pid", 0);
+    record.launcher = fields.get("launcher");
+    record.launch_sources = fields.get("launch_sources");
+    record.protocol = fields.number("protocol", 0);
+    record.library = fields.get("library");
+    record.backend = fields.get("backend");
+    record.mesh = fields.get("mesh");
+    record.device = fields.get("device");
+    for (const auto& [name, value] : fields.all())
+        if (name.starts_with('=')) record.must_equal.emplace(name.substr(1), value);
+    if (const int code = fields.number("failure.code", -1); code >= 0)
+        record.failure = {static_cast<errc>(code), static_cast<Stage>(fields.number("failure.stage", 0)),
+                          fields.get("failure.text")};
+    return record;
+}
+
+} // namespace detail
+
+/// This process's record, as far as its launch tells it; backend, mesh and device are filled in by the caller.
+[[nodiscard]] inline Record make_record(const Launch& launch) {
+    Record record;
+    record.rank = launch.rank;
+    record.world_size = launch.world_size;
+    record.local_rank = launch.local_rank.value_or(-1);
+    record.local_size = launch.local_size.value_or(-1);
+    record.nonce = detail::draw_nonce();
+    record.host = detail::host_name();
+    record.boot_id = detail::boot_id();
+    record.pid = static_cast<int>(::getpid());
+    record.launcher = launch.launcher;
+    record.launch_sources =
+        launch.from.rank.empty() ? std::string() : fmt::format("{}, {}", launch.from.rank, launch.from.world_size);
+    return record;
+}
+
+} // namespace muster::inline v0_1

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <muster/core/error.hpp>
+#include <muster/roll_call/fields.hpp>
+#include <muster/roll_call/record.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace muster::inline v0_1::detail {
+
+/// An error as one rank writes it for all: everything of an Error but the reader's own rank.
+struct Finding {
+    errc code = errc::backend;
+    Stage stage = Stage::roll_call;
+    std::string text;
+    std::vector<int> ranks;
+
+    [[nodiscard]] std::string encode() const {
+        Fields fields;
+        fields.set("code", static_cast<int>(code));
+        fields.set("stage", static_cast<int>(stage));
+        fields.set("text", text);
+        fields.set("ranks", fmt::format("{}", fmt::join(ranks, " ")));
+        return fields.encode();
+    }
+
+    [[nodiscard]] static Finding decode(const Fields& fields) {
+        Finding finding{static_cast<errc>(fields.number("code", 0)),
+                        static_cast<Stage>(fields.number("stage", 0)),
+                        fields.get("text"),
+                        {}};
+        std::istringstream ranks(fields.get("ranks"));
+        for (int rank = 0; ranks >> rank;) finding.ranks.push_back(rank);
+        return finding;
+    }
+
+    /// Post: shared() holds, for every rank throws this text.
+    [[noreturn]] void raise(int rank) const { throw Error(code, stage, text, {rank, ranks, true}); }
+};
+
+/// An error's text within another's: its further lines are set deeper.
+[[nodiscard]] inline std::string quoted(std::string_view text) {
+    std::string result;
+    for (const char c : text) result += c == '\n' ? std::string("\n  ") : std::string(1, c);
+    return result;
+}
+
+/// "0-3, 5": ranks ascending, runs of three and more as a range.
+[[nodiscard]] inline std::string rank_list(std::vector<int> ranks) {
+    std::ranges::sort(ranks);
+    ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
+    std::vector<std::string> parts;
+    for (std::size_t i = 0; i < ranks.size();) {
+        std::size_t end = i + 1;
+        while (end < ranks.size() && ranks[end] == ranks[end - 1] + 1) ++end;
+        if (end - i < 3) end = i + 1;
+        parts.push_back(end - i < 3 ? fmt::format("{}", ranks[i]) : fmt::format("{}-{}", ranks[i], ranks[end - 1]));
+        i = end;
+    }
+    return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+/// "rank 3" or "ranks 3, 5".
+[[nodiscard]] inline std::string ranks_text(const std::vector<int>& ranks) {
+    return fmt::format("{} {}", ranks.size() == 1 ? "rank" : "ranks", rank_list(ranks));
+}
+
+/// "0 (gpu01:4121), 1 (gpu01:4122)": at most a screenful; the rest as a number.
+[[nodiscard]] inline std::string process_list(std::span<const Record> records) {
+    constexpr std::size_t most = 16;
+    std::vector<std::string> parts;
+    for (const Record& record : records.first(std::min(most, records.size())))
+        parts.push_back(fmt::format("{} ({})", record.rank, process_name(record)));
+    if (records.size() > most) parts.push_back(fmt::format("and {} more", records.size() - most));
+    return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+[[nodiscard]] inline std::string duration_text(std::chrono::milliseconds wait) {
+    return wait.count() % 1000 == 0 ? fmt::format("{} s", wait.count() / 1000)
+                                    : fmt::format("{:.3g} s", static_cast<double>(wait.count()) / 1000.0);
+}
+
+[[nodiscard]] inline std::vector<int> ranks_of(std::span<const Record> records) {
+    std::vector<int> ranks;
+    for (const Record& record : records) ranks.push_back(record.rank);
+    std::ranges::sort(ranks);
+    ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
+    return ranks;
+}
+
+using FactOf = std::function<std::string(const Record&)>;
+
+/// Nothing when `fact` is the same text in all records; otherwise who says what, the largest group first. `source`
+/// says of a group's first record where the fact comes from.
+[[nodiscard]] inline std::optional<Finding> compare(std::span<const Record> records, std::string_view what,
+                                                    const FactOf& fact, std::string_view advice,
+                                                    const FactOf& source = {}) {
+    std::map<std::string, std::vector<Record>> groups;
+    for (const Record& record : records) groups[fact(record)].push_back(record);
+    if (groups.size() <= 1) return std::nullopt;
+    std::vector<std::pair<std::string, std::vector<Record>>> sorted(groups.begin(), groups.end());
+    std::ranges::stable_sort(sorted, [](const auto& a, const auto& b) { return a.second.size() > b.second.size(); });
+    Finding finding{errc::disagreement, Stage::roll_call, fmt::format("ranks disagree on {}", what), {}};
+    for (const auto& [value, group] : sorted) {
+        const std::string from = source ? source(group.front()) : std::string();
+        finding.text += fmt::format("\n  {}{}: {} {}", value.empty() ? "none" : value,
+                                    from.empty() ? from : fmt::format(", from {}", from),
+                                    group.size() == 1 ? "rank" : "ranks", process_list(group));
+        if (&group != &sorted.front().second)
+            for (const Record& record : group) finding.ranks.push_back(record.rank);
+    }
+    std::ranges::sort(finding.ranks);
+    finding.text += fmt::format("\n  do: {}", advice);
+    return finding;
+}
+
+/// Two processes of one rank; only the first such rank is spelled out, the others are listed.
+[[nodiscard]] inline std::optional<Finding> find_duplicates(std::span<const Record> records) {
+    std::map<int, std::vector<std::string>> claims;
+    for (const Record& record : records) claims[record.rank].push_back(process_name(record));
+    std::vector<int> doubled;
+    std::vector<std::string> lines;
+    for (const auto& [rank, processes] : claims) {
+        if (processes.size() < 2) continue;
+        doubled.push_back(rank);
+        lines.push_back(fmt::format("rank {}: {}", rank, fmt::join(processes, ", ")));
+    }
+    if (doubled.empty()) return std::nullopt;
+    return Finding{errc::duplicate_rank, Stage::roll_call,
+                   fmt::format("{} {} claimed by more than one process\n  {}\n  do: give every process a RANK of its "
+                               "own; end an earlier run that still uses this address",
+                               ranks_text(doubled), doubled.size() == 1 ? "is" : "are", fmt::join(lines, "\n  ")),
+                   doubled};
+}
+
+/// Ranks that failed before the roll call and came to tell. The same text from all stands alone, without names.
+[[nodiscard]] inline std::optional<Finding> find_failures(std::span<const Record> records) {
+    std::map<std::string, std::vector<Record>> groups;
+    const Record* first = nullptr;
+    for (const Record& record : records) {
+        if (!record.failure) continue;
+        if (first == nullptr) first = &record;
+        groups[record.failure->text].push_back(record);
+    }
+    if (first == nullptr) return std::nullopt;
+    const auto& same = groups.begin()->second;
+    if (groups.size() == 1 && same.size() == records.size())
+        return Finding{first->failure->code, first->failure->stage, first->failure->text, ranks_of(records)};
+    Finding finding{errc::remote, first->failure->stage, "not all ranks came to the roll call in order", {}};
+    for (const auto& [text, group] : groups) {
+        finding.text += fmt::format("\n  {} {} failed before it: {}", group.size() == 1 ? "rank" : "ranks",
+                                    process_list(group), quoted(text));
+        for (const Record& record : group) finding.ranks.push_back(record.rank);
+    }
+    std::ranges::sort(finding.ranks);
+    return finding;
+}
+
+/// The one thing to tell all ranks about those that are here: the first of the checks that fails, the likeliest cause
+/// of the others first. Nothing when all is well.
+[[nodiscard]] inline std::optional<Finding> examine(std::span<const Record> records) {
+    const auto text = [](int number) { return fmt::format("{}", number); };
+    if (auto found = compare(
+            records, "the roll call protocol", [&](const Record& r) { return text(r.protocol); },
+            "build all ranks from one version of muster"))
+        return found;
+    if (auto found = compare(
+            records, "the version of muster", [](const Record& r) { return r.library; },
+            "build all ranks from one version of muster"))
+        return found;
+    if (auto found = compare(
+            records, "the world size", [&](const Record& r) { return text(r.world_size); },
+            "start all ranks with one world size; end an earlier run that still uses this address",
+            [](const Record& r) { return r.launch_sources; }))
+        return found;
+    if (auto found = find_duplicates(records)) return found;
+    if (auto found = find_failures(records)) return found;
+    if (auto found = compare(
+            records, "the backend", [](const Record& r) { return r.backend; }, "run one program on all ranks"))
+        return found;
+    if (auto found = compare(
+            records, "the mesh", [](const Record& r) { return r.mesh; },
+            "give every rank the same axes, extents and order"))
+        return found;
+    std::set<std::string> names;
+    for (const Record& record : records)
+        for (const auto& fact : record.must_equal) names.insert(fact.first);
+    for (const std::string& name : names)
+        if (auto found = compare(
+                records, name,
+                [&](const Record& r) {
+                    const auto fact = r.must_equal.find(name);
+                    return fact == r.must_equal.end() ? std::string() : fact->second;
+                },
+                fmt::format("make {} the same on all ranks", name)))
+            return found;
+    return std::nullopt;
+}
+
+/// Who of the world is not among `present`.
+[[nodiscard]] inline std::vector<int> absent(int world_size, std::span<const Record> present) {
+    std::vector<int> missing;
+    const auto here = ranks_of(present);
+    for (int rank = 0; rank < world_size; ++rank)
+        if (!std::ranges::binary_search(here, rank)) missing.push_back(rank);
+    return missing;
+}
+
+[[nodiscard]] inline Finding missing_ranks(int world_size, std::vector<Record> present,
+                                           std::chrono::milliseconds timeout) {
+    std::ranges::sort(present, {}, &Record::rank);
+    const auto missing = absent(world_size, present);
+    if (missing.empty())
+        return {errc::timeout,
+                Stage::roll_call,
+                fmt::format("all {} ranks came, but not within {}: some had given up waiting when the last came\n  do: "
+                            "start the ranks closer together, or raise the timeout",
+                            world_size, duration_text(timeout)),
+                {}};
+    return {
+        errc::missing_ranks, Stage::roll_call,
+        fmt::format("{} of {} ranks did not arrive within {}: {}\n  arrived: {}\n  do: see whether the processes of "
+                    "{} were started, are still alive and can reach rank 0's address",
+                    missing.size(), world_size, duration_text(timeout), rank_list(missing),
+                    present.empty() ? "none" : process_list(present), ranks_text(missing)),
+        missing};
+}
+
+} // namespace muster::inline v0_1::detail

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <muster/core/deadline.hpp>
+#include <muster/core/error.hpp>
+#include <muster/roll_call/session.hpp>
+#include <muster/store/any_store.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace muster::inline v0_1::detail {
+
+/// While it lives, a thread watches for the failure of another rank and then calls `interrupt`, so that a backend's
+/// blocking connect ends long before its deadline. The store belongs to the watch meanwhile.
+class FailureWatch {
+public:
+    FailureWatch(AnyStore& store, const Session& session, std::function<void()> interrupt)
+        : thread_([this, &store, outcome = std::vector<std::string>{session.key("outcome")},
+                   interrupt = std::move(interrupt)] {
+              using namespace std::chrono_literals;
+              try {
+                  // Before commit nothing but a failure sets the outcome.
+                  while (!stop_)
+                      if (store.wait(outcome, Deadline::after(50ms))) return interrupt();
+              } catch (const Error&) {
+                  interrupt(); // the store is gone, and with it rank 0
+              }
+          }) {}
+
+    FailureWatch(const FailureWatch&) = delete;
+    FailureWatch& operator=(const FailureWatch&) = delete;
+
+    ~FailureWatch() {
+        stop_ = true;
+        thread_.join();
+    }
+
+private:
+    std::atomic<bool> stop_ = false;
+    std::thread thread_;
+};
+
+} // namespace muster::inline v0_1::detail

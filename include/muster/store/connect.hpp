@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <muster/core/deadline.hpp>
+#include <muster/core/error.hpp>
+#include <muster/store/fd.hpp>
+#include <muster/store/printable.hpp>
+#include <muster/store/resolve.hpp>
+#include <muster/store/stream.hpp>
+#include <muster/store/wire.hpp>
+
+#include <fmt/format.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+namespace muster::inline v0_1::detail {
+
+/// One try to reach a store at one address.
+struct Attempt {
+    Stream stream;        ///< open when it succeeded
+    std::string problem;  ///< why not
+    bool foreign = false; ///< something answered, but it does not speak the protocol
+};
+
+/// A socket bound to a free port can connect to itself when nobody listens there, and would take the port away from
+/// the server that is yet to start.
+[[nodiscard]] inline bool connected_to_itself(int fd, const Address& peer) noexcept {
+    Address self;
+    self.size = sizeof self.storage;
+    return ::getsockname(fd, self.get(), &self.size) == 0 && self.size == peer.size &&
+           std::memcmp(&self.storage, &peer.storage, peer.size) == 0;
+}
+
+/// Connects without blocking; `problem` says why not.
+[[nodiscard]] inline Fd connect_socket(const Address& address, Deadline deadline, std::string& problem) {
+    Fd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    const auto failed = [&](int error) {
+        problem = errno_text(error);
+        return Fd();
+    };
+    if (!fd) return failed(errno);
+    const int on = 1;
+    if (::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) return failed(errno);
+    if (::connect(fd.get(), address.get(), address.size) != 0) {
+        // Interrupted, it goes on in the background like any non-blocking connect.
+        if (errno != EINPROGRESS && errno != EINTR) return failed(errno);
+        if (const Transfer wait = await_event(fd.get(), POLLOUT, deadline); !wait) {
+            problem = to_string(wait);
+            return Fd();
+        }
+        int error = 0;
+        socklen_t size = sizeof error;
+        if (::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) return failed(errno);
+        if (error != 0) return failed(error);
+    }
+    if (connected_to_itself(fd.get(), address)) return failed(ECONNREFUSED);
+    return fd;
+}
+
+/// VALIDATE and PING in one send; c10d of torch 2.5. The nonce must be these bytes: an older server takes them all for
+/// the length of a key, and only this one is too large for it to allocate.
+[[nodiscard]] inline Attempt try_address(const Address& address, Deadline deadline) {
+    Attempt attempt;
+    Fd fd = connect_socket(address, deadline, attempt.problem);
+    if (!fd) return attempt;
+    Stream stream(std::move(fd));
+    constexpr std::uint32_t nonce = 0xFFFFFFFF;
+    const std::string hello =
+        RequestWriter(Opcode::validate).number(wire_magic).bytes() + RequestWriter(Opcode::ping).number(nonce).bytes();
+    Transfer transfer = stream.send(hello, deadline);
+    std::string echo;
+    while (transfer && echo.size() < sizeof nonce) {
+        char byte = 0;
+        transfer = stream.receive(&byte, 1, deadline);
+        if (!transfer) break;
+        echo += byte;
+        if (byte != '\xFF') {
+            echo += stream.pending();
+            attempt.foreign = true;
+            attempt.problem = fmt::format("it sent {}", printable(echo));
+            return attempt;
+        }
+    }
+    if (transfer)
+        attempt.stream = std::move(stream);
+    else
+        attempt.problem = fmt::format("connected, but then: {}", to_string(transfer));
+    return attempt;
+}
+
+using Resolve = std::function<Resolution(Deadline)>;
+
+/// Tries all addresses of a store, again and again with back-off, until one speaks c10d or the deadline has passed.
+/// Resolving, connecting and the handshake are one unit: whichever fails, the next try starts at the name.
+[[nodiscard]] inline Stream connect_store(const std::string& where, const Resolve& resolve_name, Deadline deadline) {
+    using namespace std::chrono_literals;
+    using Seconds = std::chrono::duration<double>;
+    const auto start = Deadline::Clock::now();
+    std::minstd_rand random(std::random_device{}());
+    std::uniform_real_distribution<double> jitter(0.5, 1.5);
+    Seconds pause = 10ms;
+    int attempts = 0;
+    std::string tried;
+    std::string last;
+    for (;;) {
+        const Resolution host = resolve_name(deadline);
+        if (!host.problem.empty()) last = fmt::format("the name cannot be resolved: {}", host.problem);
+        if (!host.addresses.empty()) tried.clear();
+        std::string foreign;
+        for (std::size_t i = 0; i < host.addresses.size(); ++i) {
+            // An address that swallows everything leaves time for the others and for trying anew.
+            const auto slice = deadline.remaining() / static_cast<std::int64_t>(host.addresses.size() - i);
+            Attempt attempt = try_address(host.addresses[i], deadline.at_most(std::min(slice + 1ms, 20'000ms)));
+            if (attempt.stream.is_open()) return std::move(attempt.stream);
+            ++attempts;
+            const std::string name = to_string(host.addresses[i]);
+            tried += (tried.empty() ? "" : ", ") + name;
+            last = fmt::format("{}: {}", name, attempt.problem);
+            if (attempt.foreign) foreign = last;
+        }
+        if (!foreign.empty())
+            throw Error(errc::protocol, Stage::store,
+                        fmt::format("what listens at {} is not a c10d store\n  seen: {}\n  do: see whether MASTER_ADDR "
+                                    "and MASTER_PORT name the store of this job; it must be muster's or that of torch "
+                                    "2.5 or later",
+                                    where, foreign));
+        const auto left = std::chrono::duration_cast<Seconds>(deadline.remaining());
+        std::this_thread::sleep_for(std::min(pause * jitter(random), left));
+        pause = std::min(pause * 1.5, Seconds(1s));
+        if (deadline.expired()) break;
+    }
+    throw Error(
+        errc::connection, Stage::store,
+        fmt::format("no store could be reached at {} within {:.1f} s\n  addresses: {}; tries: {}\n  last seen: "
+                    "{}\n  do: see whether the process that serves it (rank 0, or the launcher) runs there, and "
+                    "whether MASTER_ADDR and MASTER_PORT name it; a store older than torch 2.5 closes the "
+                    "connection",
+                    where, Seconds(Deadline::Clock::now() - start).count(), tried.empty() ? "none" : tried, attempts,
+                    last));
+}
+
+[[nodiscard]] inline Stream connect_store(const std::string& host, std::uint16_t port, Deadline deadline) {
+    const std::string bare = bare_host(host);
+    if (bare.empty() || port == 0)
+        throw Error(
+            errc::invalid_argument, Stage::store,
+            fmt::format("a store's address needs a host and a port that is not 0, got {}", host_port(bare, port)));
+    return connect_store(
+        host_port(bare, port), [&](Deadline d) { return resolve(bare, port, d); }, deadline);
+}
+
+} // namespace muster::inline v0_1::detail

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <muster/core/deadline.hpp>
+#include <muster/core/error.hpp>
+#include <muster/store/dialogue.hpp>
+#include <muster/store/fd.hpp>
+#include <muster/store/table.hpp>
+
+#include <fmt/format.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+namespace muster::inline v0_1 {
+
+struct TcpStoreServerOptions {
+    /// A client that sent part of a request, or has replies to read, and then does nothing for so long is dropped.
+    std::chrono::milliseconds stall_timeout = std::chrono::seconds(30);
+    /// Bytes of keys, values, requests and replies together. The client whose request would exceed it is dropped.
+    std::size_t memory = std::size_t{1024} * 1024 * 1024;
+};
+
+namespace detail {
+
+/// The loop of a store server: sockets, one Dialogue each, one KeyTable. One thread calls run(); the other functions
+/// are for other threads.
+class StoreService {
+public:
+    StoreService(Fd listener, TcpStoreServerOptions options)
+        : options_(options),
+          listener_(std::move(listener)),
+          epoll_(made(::epoll_create1(EPOLL_CLOEXEC), "epoll")),
+          stop_(made(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "an eventfd")),
+          input_(std::make_unique_for_overwrite<char[]>(input_bytes)) {
+        watch(EPOLL_CTL_ADD, stop_.get(), EPOLLIN);
+        watch(EPOLL_CTL_ADD, listener_.get(), EPOLLIN);
+    }
+
+    StoreService(const StoreService&) = delete;
+    StoreService& operator=(const StoreService&) = delete;
+
+    void run() noexcept {
+        std::array<epoll_event, 256> events;
+        for (;;) {
+            const int n =
+                ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), next_look().poll_timeout());
+            for (int i = 0; i < n; ++i) {
+                const auto& event = events[static_cast<std::size_t>(i)];
+                if (event.data.fd == stop_.get()) return;
+                if (event.data.fd == listener_.get())
+                    accept_some();
+                else
+                    serve(event.data.fd, event.events);
+            }
+            if (accept_again_ && accept_again_->expired()) listen_again();
+            if (sweep_at_ && sweep_at_->expired()) sweep();
+        }
+    }
+
+    void stop() noexcept {
+        const std::uint64_t one = 1;
+        // Fails only when the counter is full, and run() has been told then.
+        (void)!::write(stop_.get(), &one, sizeof one);
+    }
+
+    [[nodiscard]] std::size_t connections() const {
+        const std::lock_guard lock(mutex_);
+        return introduced_;
+    }
+
+    [[nodiscard]] bool drain(Deadline deadline) const {
+        std::unique_lock lock(mutex_);
+        return left_.wait_until(lock, deadline.at(), [this] { return introduced_ == 0; });
+    }
+
+private:
+    static constexpr std::size_t input_bytes = std::size_t{64} * 1024;
+
+    struct Client final : Dialogue {
+        Client(Fd connection, KeyTable& table) : Dialogue(table), fd(std::move(connection)) {}
+        Fd fd;
+        std::size_t sent = 0;            ///< of replies()
+        std::size_t counted = 0;         ///< what it has in held_
+        bool writing = false;            ///< waits for room to send
+        bool counted_in = false;         ///< in introduced_
+        std::optional<Deadline> stalled; ///< when it is dropped unless it goes on
+    };
+
+    static Fd made(int fd, std::string_view what) {
+        if (fd >= 0) return Fd(fd);
+        throw Error(errc::connection, Stage::store, fmt::format("cannot make {}: {}", what, errno_text(errno)));
+    }
+
+    bool control(int operation, int fd, std::uint32_t events) noexcept {
+        epoll_event event{};
+        event.events = events;
+        event.data.fd = fd;
+        return ::epoll_ctl(epoll_.get(), operation, fd, &event) == 0;
+    }
+
+    void watch(int operation, int fd, std::uint32_t events) {
+        if (!control(operation, fd, events))
+            throw Error(errc::connection, Stage::store, fmt::format("cannot watch a socket: {}", errno_text(errno)));
+    }
+
+    [[nodiscard]] Deadline next_look() const noexcept {
+        Deadline next = Deadline::never();
+        if (accept_again_) next = std::min(next, *accept_again_);
+        if (sweep_at_) next = std::min(next, *sweep_at_);
+        return next;
+    }
+
+    void accept_some() noexcept {
+        // In portions, so that a storm of connections does not keep the others waiting.
+        for (int i = 0; i < 64; ++i) {
+            Fd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+            if (!fd) {
+                if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+                if (errno == EINTR || errno == ECONNABORTED) continue;
+                return rest();
+            }
+            const int on = 1;
+            const int number = fd.get();
+            try {
+                // Without it replies are late, not wrong.
+                (void)::setsockopt(number, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+                clients_.emplace(number, std::make_unique<Client>(std::move(fd), table_));
+                watch(EPOLL_CTL_ADD, number, EPOLLIN);
+            } catch (...) {
+                clients_.erase(number);
+                return rest();
+            }
+        }
+    }
+
+    /// Out of file descriptors or memory: leaves new connections in the queue for a while, for the listener would
+    /// report them without end.
+    void rest() noexcept {
+        if (control(EPOLL_CTL_MOD, listener_.get(), 0)) accept_again_ = Deadline::after(std::chrono::milliseconds(100));
+    }
+
+    void listen_again() noexcept {
+        accept_again_.reset();
+        if (!control(EPOLL_CTL_MOD, listener_.get(), EPOLLIN)) rest();
+    }
+
+    void serve(int fd, std::uint32_t events) noexcept {
+        const auto found = clients_.find(fd);
+        if (found == clients_.end()) return; // dropped earlier in this round
+        Client& client = *found->second;
+        const std::size_t before = held_ + table_.bytes();
+        bool keep = false;
+        try {
+            keep = (events & ~static_cast<std::uint32_t>(EPOLLOUT)) == 0 || read(client);
+        } catch (...) {
+            // Out of memory: costs the client that asked, nobody else.
+        }
+        // Also when it is dropped now, for what it did until then counts. It may be among those who are answered.
+        answer_ready();
+        if (!clients_.contains(fd)) return;
+        if (keep && flush(client)) {
+            note_stall(client, true);
+            const std::size_t now = count(client) + table_.bytes();
+            if (now <= options_.memory || now <= before) return;
+        }
+        drop(fd);
+    }
+
+    /// False when the connection is to be closed.
+    bool read(Client& client) {
+        const ssize_t n = ::recv(client.fd.get(), input_.get(), input_bytes, 0);
+        if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+        if (n == 0) return false;
+        const bool keep = client.feed({input_.get(), static_cast<std::size_t>(n)});
+        if (keep && client.introduced() && !client.counted_in) {
+            const std::lock_guard lock(mutex_);
+            client.counted_in = true;
+            ++introduced_;
+        }
+        return keep;
+    }
+
+    /// Tells those whose keys have come.
+    void answer_ready() noexcept {
+        while (Waiter* const waiter = table_.take_ready()) {
+            auto& client = static_cast<Client&>(*waiter);
+            try {
+                client.answer_wait();
+                if (flush(client)) {
+                    note_stall(client, false);
+                    continue;
+                }
+            } catch (...) {
+            }
+            drop(client.fd.get());
+        }
+    }
+
+    /// Sends what there is room for. False when the connection is to be closed.
+    bool flush(Client& client) noexcept {
+        std::string& replies = client.replies();
+        while (client.sent < replies.size()) {
+            const ssize_t n =
+                ::send(client.fd.get(), replies.data() + client.sent, replies.size() - client.sent, MSG_NOSIGNAL);
+            if (n >= 0) {
+                client.sent += static_cast<std::size_t>(n);
+            } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+                return write_on(client, true);
+            } else if (errno != EINTR) {
+                return false;
+            }
+        }
+        client.sent = 0;
+        replies.clear();
+        if (replies.capacity() > input_bytes) replies.shrink_to_fit();
+        return write_on(client, false);
+    }
+
+    bool write_on(Client& client, bool writing) noexcept {
+        if (client.writing == writing) return true;
+        client.writing = writing;
+        return control(EPOLL_CTL_MOD, client.fd.get(), writing ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    }
+
+    /// Starts, restarts or stops the clock of a client that owes the rest of a request or has replies to read.
+    void note_stall(Client& client, bool progress) noexcept {
+        if (!client.mid_request() && client.replies().empty()) {
+            client.stalled.reset();
+        } else if (progress || !client.stalled) {
+            client.stalled = Deadline::after(options_.stall_timeout);
+            sweep_at_ = sweep_at_ ? std::min(*sweep_at_, *client.stalled) : *client.stalled;
+        }
+    }
+
+    void sweep() noexcept {
+        std::optional<Deadline> next;
+        for (auto each = clients_.begin(); each != clients_.end();) {
+            const auto [fd, client] = std::pair(each->first, each->second.get());
+            ++each; // before drop takes it away
+            if (!client->stalled) continue;
+            if (client->stalled->expired())
+                drop(fd);
+            else
+                next = next ? std::min(*next, *client->stalled) : *client->stalled;
+        }
+        // Not for every client anew, where many come and go.
+        if (next) next = std::max(*next, Deadline::after(options_.stall_timeout / 8));
+        sweep_at_ = next;
+    }
+
+    /// Brings held_ up to date with `client`; returns it.
+    std::size_t count(Client& client) noexcept {
+        held_ -= std::exchange(client.counted, client.bytes());
+        return held_ += client.counted;
+    }
+
+    void drop(int fd) noexcept {
+        const auto found = clients_.find(fd);
+        held_ -= found->second->counted;
+        const bool counted_in = found->second->counted_in;
+        clients_.erase(found);
+        if (!counted_in) return;
+        const std::lock_guard lock(mutex_);
+        --introduced_;
+        left_.notify_all();
+    }
+
+    TcpStoreServerOptions options_;
+    Fd listener_;
+    Fd epoll_;
+    Fd stop_;
+    std::unique_ptr<char[]> input_;
+    KeyTable table_;
+    std::unordered_map<int, std::unique_ptr<Client>> clients_; ///< by file descriptor; above them their table
+    std::size_t held_ = 0;                                     ///< memory of all clients
+    std::optional<Deadline> sweep_at_;                         ///< when to look for clients that stalled
+    std::optional<Deadline> accept_again_;
+
+    mutable std::mutex mutex_;
+    mutable std::condition_variable left_;
+    std::size_t introduced_ = 0; ///< clients that speak the protocol; with mutex_
+};
+
+} // namespace detail
+} // namespace muster::inline v0_1

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# tests/run.sh [--full]   installs what is missing, builds, runs every test and ends in "N passed, N failed, N skipped".
+#
+# --full adds every launcher (a missing one fails instead of being skipped), clang++, the sanitizers, clang-format and
+# clang-tidy. MUSTER_BUILD_DIR names another folder than build/, MUSTER_TORCH_VENV a Python environment that has torch.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source tests/setup.sh
+
+case "$*" in
+    '') full=no ;;
+    --full) full=yes ;;
+    *) sed -n '3,6s/^# \{0,1\}//p' tests/run.sh >&2; exit 2 ;;
+esac
+
+build_dir=${MUSTER_BUILD_DIR:-build}
+results=$(mktemp)
+doing='start' # what an unexpected end is counted as
+
+record() { echo "$*" >>"$results"; }
+
+finish() {
+    local status=$? passed failed skipped
+    [ -z "$doing" ] || record failed "$doing"
+    passed=$(grep -c '^passed ' "$results") || true
+    failed=$(grep -c '^failed ' "$results") || true
+    skipped=$(grep -c '^skipped ' "$results") || true
+    echo
+    sed -n 's/^failed /failed: /p' "$results"
+    rm -f "$results"
+    echo "$passed passed, $failed failed, $skipped skipped"
+    if [ "$failed" -gt 0 ] || [ "$passed" -eq 0 ]; then
+        [ "$status" -ne 0 ] || status=1
+    fi
+    exit "$status"
+}
+trap finish EXIT
+
+# step NAME COMMAND...: counts as one test; shows its output only when it fails.
+step() {
+    local name=$1 log start=$SECONDS result=passed
+    shift
+    log=$(mktemp)
+    "$@" >"$log" 2>&1 </dev/null || result=failed
+    echo "$result $name ($((SECONDS - start)) s)"
+    record "$result" "$name"
+    [ $result = passed ] || tail -n 200 "$log"
+    rm -f "$log"
+    [ $result = passed ]
+}
+
+# build FOLDER MESON_OPTIONS...
+build() {
+    local again=
+    [ ! -e "$1/build.ninja" ] || again=--reconfigure
+    meson setup $again "$@" && ninja -C "$1"
+}
+
+# run_suites LABEL FOLDER MESON_TEST_ARGUMENTS...: each test of it counts.
+run_suites() {
+    local label=$1 log=$2/meson-logs/testlog.json status=0
+    echo "-- $label"
+    rm -f "$log"
+    meson test -C "$2" --no-rebuild --print-errorlogs "${@:3}" </dev/null || status=$?
+    python3 tests/support/tally.py "$label" "$log" "$status" >>"$results"
+}
+
+# Newer kernels place memory where the thread sanitizer of older compilers does not expect it.
+fixed_addresses() { setarch -R true 2>/dev/null && echo 'setarch -R' || echo env; }
+
+check_with() {
+    if setup_llvm "$1" >/dev/null; then
+        step "$1" "$2" || true
+    else
+        echo "skipped $1: version $setup_llvm_version is not there, and others do not agree with it"
+        record skipped "$1"
+    fi
+}
+
+check_format() {
+    find include tests docs benchmarks \( -name '*.hpp' -o -name '*.cpp' \) -print0 |
+        xargs -0 "$(setup_llvm clang-format)" --dry-run -Werror
+}
+
+# One unit that includes every header.
+check_tidy() {
+    "$(setup_llvm clang-tidy)" --quiet -p "$build_dir/clang" "$build_dir/clang/tests/structure/all_headers_a.cpp"
+}
+
+doing='set-up'
+if [ $full = yes ]; then
+    export MUSTER_FULL=1
+    setup_packages build tests full checkers
+    setup_torch || record failed 'set-up: torch'
+else
+    setup_packages build tests
+fi
+
+doing='default build'
+if step 'build' build "$build_dir"; then
+    run_suites 'default' "$build_dir"
+fi
+
+if [ $full = yes ]; then
+    doing='clang++'
+    if CXX=clang++ step 'clang++: build' build "$build_dir/clang" --buildtype=debug; then
+        run_suites 'clang++' "$build_dir/clang" --suite unit --suite static --suite compile-fail
+    fi
+
+    doing='address and undefined sanitizers'
+    if step 'asan: build' build "$build_dir/asan" --buildtype=debug -Db_sanitize=address,undefined; then
+        ASAN_OPTIONS=halt_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+            run_suites 'asan' "$build_dir/asan" --suite unit --suite multiprocess --timeout-multiplier 3
+    fi
+
+    # Gloo is not built for the thread sanitizer; what remains is all that runs in one process.
+    doing='thread sanitizer'
+    if step 'tsan: build' build "$build_dir/tsan" --buildtype=debug -Db_sanitize=thread -Dgloo=disabled; then
+        TSAN_OPTIONS=halt_on_error=1 run_suites 'tsan' "$build_dir/tsan" --suite unit --timeout-multiplier 3 \
+            --wrapper "$(fixed_addresses)"
+    fi
+
+    doing='clang-format'
+    check_with clang-format check_format
+    doing='clang-tidy'
+    check_with clang-tidy check_tidy
+fi
+doing=

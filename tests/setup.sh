@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2016
+# Sourced by tests/run.sh and docs/examples/run.sh: installs what they need and this machine lacks (Debian, Ubuntu).
+#
+#   setup_packages GROUP...   build: compile and launch with Gloo; tests: Catch2; full: launchers and checkers of --full
+#   setup_torch               makes MUSTER_TORCH_PYTHON, a Python that has torch
+#   setup_openmpi             prints the name of Open MPI's mpirun
+#   setup_llvm NAME           prints the name of clang-format or clang-tidy of the version that the house uses
+#
+# All is quiet and nothing is downloaded when all is there.
+
+setup_interactive=$([ -t 0 ] && echo yes || echo no)
+PATH=$PATH:/usr/sbin:/sbin # Slurm's and Munge's daemons, which a user's PATH may lack
+setup_llvm_version=14 # two versions of clang-format do not agree, and clang-tidy finds more in each
+
+setup_say() { printf 'set-up: %s\n' "$*" >&2; }
+setup_has() { command -v "$1" >/dev/null 2>&1; }
+
+setup_includes() { printf '#include <%s>\n' "$1" | "${CXX:-g++}" -std=c++20 -fsyntax-only -x c++ - 2>/dev/null; }
+
+setup_meson_is_new() {
+    local version
+    version=$(meson --version 2>/dev/null) && [ "${version%%.*}" -ge 1 ]
+}
+
+setup_openmpi() {
+    local name
+    for name in mpirun.openmpi mpirun; do
+        if setup_has "$name" && [[ $("$name" --version 2>/dev/null) == *'Open MPI'* ]]; then
+            echo "$name"
+            return
+        fi
+    done
+    return 1
+}
+
+setup_llvm() {
+    local name
+    for name in "$1-$setup_llvm_version" "$1"; do
+        if setup_has "$name" && [[ $("$name" --version) == *"version $setup_llvm_version."* ]]; then
+            echo "$name"
+            return
+        fi
+    done
+    return 1
+}
+
+# setup_want PACKAGE WORDS PROBE...: prints "PACKAGE WORDS" when the probe fails.
+setup_want() {
+    local package=$1 words=$2
+    shift 2
+    "$@" >/dev/null 2>&1 || printf '%s %s\n' "$package" "$words"
+}
+
+setup_missing() {
+    local group
+    for group in "$@"; do
+        case $group in
+            build)
+                setup_want g++ 'a C++20 compiler' setup_includes barrier
+                setup_want meson 'Meson 1.0 or newer' setup_meson_is_new
+                setup_want ninja-build 'Ninja' setup_has ninja
+                setup_want cmake 'CMake, through which Gloo is found' setup_has cmake
+                setup_want pkg-config 'pkg-config' setup_has pkg-config
+                setup_want python3 'Python 3' setup_has python3
+                setup_want libfmt-dev 'fmt 9 or newer' pkg-config --atleast-version=9 fmt
+                setup_want libgloo-dev 'Gloo' setup_includes gloo/context.h
+                setup_want openmpi-bin "Open MPI's mpirun" setup_openmpi
+                ;;
+            tests)
+                setup_want catch2 'Catch2 3' pkg-config --atleast-version=3 catch2-with-main
+                ;;
+            full)
+                setup_want slurm-wlm 'Slurm' eval 'setup_has slurmctld && setup_has slurmd && setup_has srun'
+                setup_want munge "Munge, Slurm's authentication" setup_has munged
+                setup_want mpich "MPICH's mpiexec.hydra" setup_has mpiexec.hydra
+                setup_want clang 'clang++' setup_has clang++
+                setup_want python3-venv 'Python virtual environments' python3 -c 'import ensurepip, venv'
+                ;;
+            checkers) # not every distribution has them
+                setup_want "clang-format-$setup_llvm_version" 'clang-format' setup_llvm clang-format
+                setup_want "clang-tidy-$setup_llvm_version" 'clang-tidy' setup_llvm clang-tidy
+                ;;
+        esac
+    done
+}
+
+setup_as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif [ "$setup_interactive" = yes ]; then
+        sudo "$@"
+    else
+        sudo -n "$@"
+    fi
+}
+
+setup_apt() {
+    setup_as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -y -q -o DPkg::Lock::Timeout=300 --no-install-recommends "$@" </dev/null 2>&1
+}
+
+setup_on_debian_12() { (. /etc/os-release && [ "$ID $VERSION_ID" = 'debian 12' ]) 2>/dev/null; }
+
+# Debian 12 has Catch2 2; its backports have Catch2 3, on the mirror that the machine already uses.
+setup_backports() {
+    local targets mirror key=/usr/share/keyrings/debian-archive-keyring.gpg
+    targets=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI) ' "Created-By: Packages" "Component: main")
+    [[ $'\n'$targets == *$'\n''bookworm-backports '* ]] && return
+    mirror=$(sed -n 's/^bookworm \([^ ]*\) .*/\1/p' <<<"$targets" | head -n 1)
+    [ -n "$mirror" ] || return 0
+    setup_say 'adding /etc/apt/sources.list.d/muster-bookworm-backports.list, for Catch2 3'
+    [ -e "$key" ] && key="[signed-by=$key] " || key=
+    echo "deb $key$mirror bookworm-backports main" |
+        setup_as_root tee /etc/apt/sources.list.d/muster-bookworm-backports.list >/dev/null
+}
+
+# setup_install PACKAGE...
+setup_install() {
+    local package chosen=()
+    if ! setup_has apt-get; then
+        setup_say 'this is neither Debian nor Ubuntu: install what is listed above with your own package manager'
+        return 1
+    fi
+    if [ "$(id -u)" -ne 0 ] && ! setup_has sudo; then
+        setup_say "there is no sudo; as root run: apt-get install $*"
+        return 1
+    fi
+    if setup_on_debian_12 && [[ " $* " == *' catch2 '* ]]; then
+        setup_backports || return 1
+    fi
+    setup_apt update || setup_say 'apt-get update failed; going on with the package lists that are there'
+    for package in "$@"; do
+        if [ "$package" = catch2 ] && setup_on_debian_12; then
+            chosen+=(catch2/bookworm-backports)
+        elif [[ $package != clang-*-* ]] || [ -n "$(apt-cache madison "$package")" ]; then
+            chosen+=("$package")
+        fi
+    done
+    setup_apt install "${chosen[@]}"
+}
+
+setup_list() {
+    local package words
+    while read -r package words; do printf '  %s (package %s)\n' "$words" "$package"; done <<<"$1" >&2
+}
+
+setup_packages() {
+    local missing packages log needed=("$@")
+    missing=$(setup_missing "$@")
+    [ -n "$missing" ] || return 0
+    setup_say 'missing:'
+    setup_list "$missing"
+    mapfile -t packages < <(cut -d ' ' -f 1 <<<"$missing")
+    log=$(mktemp)
+    if ! setup_install "${packages[@]}" >"$log"; then
+        tail -n 30 "$log" >&2
+        setup_say 'the installation failed'
+        rm -f "$log"
+        return 1
+    fi
+    rm -f "$log"
+    missing=$(setup_missing "${needed[@]/checkers/}")
+    if [ -n "$missing" ]; then
+        setup_say "this distribution's packages are too old or incomplete; still missing:"
+        setup_list "$missing"
+        return 1
+    fi
+    setup_say 'installed'
+}
+
+# setup_make_torch FOLDER: a virtual environment with torch. The state file tells a half-made one, which is made anew, from
+# somebody else's, which is used when it has torch and never touched.
+setup_make_torch() {
+    local folder=$1 state=$1/.muster
+    if [ -e "$folder" ] && [ ! -e "$state" ] && [ -n "$(ls -A "$folder")" ]; then
+        setup_say "$folder has no torch and was not made by this script: name another folder in MUSTER_TORCH_VENV"
+        return 1
+    fi
+    setup_say "installing torch in $folder"
+    rm -rf "$folder" && mkdir -p "$folder" && echo making >"$state" && python3 -m venv "$folder" || return 1
+    local pip=("$folder/bin/python" -m pip --quiet --no-input --disable-pip-version-check install)
+    # The CUDA libraries are the larger part of torch; a build for the CPU does without them.
+    "${pip[@]}" --no-deps torch && "${pip[@]}" filelock typing_extensions sympy networkx jinja2 fsspec || return 1
+    if ! setup_imports_torch "$folder"; then
+        setup_say 'this torch needs its CUDA libraries: installing them too'
+        "${pip[@]}" torch && setup_imports_torch "$folder" || return 1
+    fi
+    echo complete >"$state"
+}
+
+setup_imports_torch() { "$1/bin/python" -c 'import torch.distributed' >/dev/null 2>&1; }
+
+setup_torch_is_in() {
+    local state
+    state=$(cat "$1/.muster" 2>/dev/null)
+    case $state in
+        complete) "$1/bin/python" -c '' 2>/dev/null ;;
+        making) return 1 ;;
+        *) setup_imports_torch "$1" ;;
+    esac
+}
+
+setup_torch() {
+    local folder=${MUSTER_TORCH_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/muster/torch}
+    if ! setup_torch_is_in "$folder"; then
+        mkdir -p "$(dirname "$folder")" || return 1
+        ( # two runs at once make it once
+            flock 9
+            setup_torch_is_in "$folder" || setup_make_torch "$folder"
+        ) 9>"$folder.lock" || return 1
+    fi
+    export MUSTER_TORCH_PYTHON=$folder/bin/python
+}

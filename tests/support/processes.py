@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real processes for the multiprocess and fault tests: start ranks, collect what they say, never wait for ever."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+LAUNCH_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
+                    "TP_SIZE", "DP_SIZE", "CP_SIZE")
+
+
+class Failure(Exception):
+    """A test that failed, with what was seen."""
+
+
+def skip(reason):
+    """Ends the test as skipped; where everything must be there (--full), as failed."""
+    print(f"{'MISSING' if os.environ.get('MUSTER_FULL') else 'SKIP'}: {reason}")
+    sys.exit(1 if os.environ.get("MUSTER_FULL") else 77)
+
+
+def clean_environment(**more):
+    """This process's environment without what a launcher around the tests may have set."""
+    kept = {k: v for k, v in os.environ.items()
+            if k not in LAUNCH_VARIABLES and not k.startswith(("OMPI_", "PMIX_", "PMI_", "TORCHELASTIC_", "SLURM_"))}
+    return kept | {k: str(v) for k, v in more.items()}
+
+
+def free_port():
+    """A port that nobody listens on now. Another process may take it first; the tests here run long before that."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Process:
+    """One started process. Its output goes to files, so that no pipe fills up."""
+
+    def __init__(self, command, environment, name):
+        self.name, self.command = name, [str(word) for word in command]
+        self.out, self.err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        self.started = time.monotonic()
+        self.seconds = None
+        self.process = subprocess.Popen(self.command, env=environment, stdin=subprocess.DEVNULL, stdout=self.out,
+                                        stderr=self.err)
+
+    def poll(self):
+        code = self.process.poll()
+        if code is not None and self.seconds is None:
+            self.seconds = time.monotonic() - self.started
+        return code
+
+    def kill(self):
+        if self.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    @property
+    def code(self):
+        return self.process.returncode
+
+    def read(self, file):
+        file.seek(0)
+        return file.read().decode(errors="replace")
+
+    @property
+    def stdout(self):
+        return self.read(self.out)
+
+    @property
+    def stderr(self):
+        return self.read(self.err)
+
+    @property
+    def error(self):
+        """The text of the library's error, with all its lines; an empty text when there is none."""
+        lines = []
+        for line in self.stderr.splitlines():
+            if line.startswith("muster: ") and not line.startswith("muster: waiting for"):
+                lines = [line]
+            elif lines and line.startswith("  "):
+                lines.append(line)
+            elif lines:
+                break
+        return "\n".join(lines)
+
+    def report(self):
+        ended = "still runs" if self.code is None else f"exit {self.code} after {self.seconds or 0:.2f} s"
+        return f"--- {self.name}: {ended}\n{self.stdout}{self.stderr}"
+
+
+class Group:
+    """Processes that belong together; all are gone when the block ends."""
+
+    def __init__(self):
+        self.all = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        for process in self.all:
+            process.kill()
+        if kind is not None:
+            print("\n".join(process.report() for process in self.all))
+        return False
+
+    def start(self, command, environment, name=None):
+        self.all.append(Process(command, environment, name or f"process {len(self.all)}"))
+        return self.all[-1]
+
+    def ranks(self, command, ranks, world_size, port, environment=None, **by_rank):
+        """Starts `ranks` as a shell loop would. by_rank: option lists for single ranks, as r2=["--x"]."""
+        return [self.start([*command, *by_rank.get(f"r{rank}", [])],
+                           clean_environment(**{"RANK": rank, "WORLD_SIZE": world_size, "MASTER_ADDR": "127.0.0.1",
+                                                "MASTER_PORT": port, **(environment or {})}), f"rank {rank}")
+                for rank in ranks]
+
+    def wait(self, seconds, processes=None):
+        """Until all have ended; a process that outlives the limit fails the test."""
+        processes = self.all if processes is None else processes
+        end = time.monotonic() + seconds
+        while any([process.poll() is None for process in processes]):
+            if time.monotonic() > end:
+                late = [process.name for process in processes if process.poll() is None]
+                raise Failure(f"still running after {seconds} s: {', '.join(late)}")
+            time.sleep(0.01)
+
+
+def require(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+def main(tests):
+    """Runs the tests named on the command line, or all; prints one line each."""
+    failed = 0
+    for name, test in tests.items():
+        start = time.monotonic()
+        try:
+            test()
+            print(f"ok      {name} ({time.monotonic() - start:.1f} s)", flush=True)
+        except Failure as failure:
+            failed += 1
+            print(f"FAILED  {name}: {failure}", flush=True)
+    print(f"{len(tests) - failed} ok, {failed} failed")
+    return 1 if failed or not tests else 0

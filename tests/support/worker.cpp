@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// One rank of a fault test: forms a mesh, adds up over the world, says so. Can be told to fail or to die on the way.
+//
+//   worker [--timeout MS] [--tp N] [--dp N] [--cp N] [--FAULT]...
+//
+// FAULT is one of
+//   die-at-operation K    end without a word at the K-th store operation (from 1)
+//   fail-device           throw when the device is taken, before the roll call
+//   fail-connect          throw when the backend connects, after the roll call
+//   die-connect           end without a word at that place
+//   slow-connect MS       connect late
+//   die-after-commit      end without a word once the mesh is formed
+// and MUSTER_FAULT_RANK, if set, limits it to that rank.
+#include <muster/gloo.hpp>
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <map>
+#include <numeric>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace {
+
+/// The options by name; what this process is to do to itself is among them.
+std::map<std::string, long, std::less<>> arguments;
+
+[[nodiscard]] bool has(std::string_view name) {
+    if (!arguments.contains(name)) return false;
+    const char* only = std::getenv("MUSTER_FAULT_RANK"); // NOLINT(concurrency-mt-unsafe): nobody sets variables here
+    const char* rank = std::getenv("RANK");              // NOLINT(concurrency-mt-unsafe)
+    return only == nullptr || rank == nullptr || std::string_view(only) == rank;
+}
+
+[[noreturn]] void die(std::string_view where) {
+    fmt::print(stderr, "worker: dies at {}\n", where);
+    std::fflush(stderr);
+    ::_exit(13);
+}
+
+/// A store that ends the process at the K-th operation.
+class MortalStore {
+public:
+    explicit MortalStore(muster::AnyStore store) : store_(std::move(store)) {}
+
+    void set(std::string_view key, std::string_view value, muster::Deadline deadline) {
+        live("set", key).set(key, value, deadline);
+    }
+    std::string get(std::string_view key, muster::Deadline deadline) { return live("get", key).get(key, deadline); }
+    bool wait(std::span<const std::string> keys, muster::Deadline deadline) {
+        return live("wait", keys.front()).wait(keys, deadline);
+    }
+    bool check(std::span<const std::string> keys, muster::Deadline deadline) {
+        return live("check", keys.front()).check(keys, deadline);
+    }
+    std::int64_t add(std::string_view key, std::int64_t n, muster::Deadline deadline) {
+        return live("add", key).add(key, n, deadline);
+    }
+    std::string compare_set(std::string_view key, std::string_view expected, std::string_view desired,
+                            muster::Deadline deadline) {
+        return live("compare_set", key).compare_set(key, expected, desired, deadline);
+    }
+    void append(std::string_view key, std::string_view value, muster::Deadline deadline) {
+        live("append", key).append(key, value, deadline);
+    }
+    std::vector<std::string> multi_get(std::span<const std::string> keys, muster::Deadline deadline) {
+        return live("multi_get", keys.front()).multi_get(keys, deadline);
+    }
+    void multi_set(std::span<const std::string> keys, std::span<const std::string> values, muster::Deadline deadline) {
+        live("multi_set", keys.front()).multi_set(keys, values, deadline);
+    }
+    bool remove(std::string_view key, muster::Deadline deadline) { return live("remove", key).remove(key, deadline); }
+    std::int64_t num_keys(muster::Deadline deadline) { return live("num_keys", "").num_keys(deadline); }
+
+private:
+    muster::AnyStore& live(std::string_view operation, std::string_view key) {
+        if (has("--die-at-operation") && ++count_ == arguments["--die-at-operation"])
+            die(fmt::format("store operation {}: {} {}", count_, operation, key));
+        return store_;
+    }
+
+    muster::AnyStore store_;
+    long count_ = 0;
+};
+
+struct MortalRendezvous {
+    muster::EnvRendezvous inner;
+
+    [[nodiscard]] muster::Launch launch() const { return inner.launch(); }
+    [[nodiscard]] muster::Meeting connect(const muster::Launch& launch, muster::Deadline deadline) const {
+        muster::Meeting meeting = inner.connect(launch, deadline);
+        meeting.store = muster::AnyStore(MortalStore(std::move(meeting.store)));
+        return meeting;
+    }
+};
+
+/// Gloo that fails where it is told to.
+class FaultyGloo : public muster::Gloo {
+public:
+    FaultyGloo(const muster::Launch& launch, const muster::Options& options) : Gloo(launch, options) {
+        if (has("--fail-device")) throw std::runtime_error("the device burns");
+    }
+
+    Communicator connect(muster::AnyStore& store, const muster::Session& session, muster::Deadline deadline) {
+        if (has("--slow-connect")) std::this_thread::sleep_for(std::chrono::milliseconds(arguments["--slow-connect"]));
+        if (has("--die-connect")) die("connect");
+        if (has("--fail-connect")) throw std::runtime_error("the network burns");
+        return Gloo::connect(store, session, deadline);
+    }
+};
+
+void run() {
+    const auto extent = [](std::string_view name) {
+        return arguments.contains(name) ? std::optional(static_cast<int>(arguments.find(name)->second)) : std::nullopt;
+    };
+    muster::Options options;
+    if (arguments.contains("--timeout")) options.timeout = std::chrono::milliseconds(arguments["--timeout"]);
+    using Mesh = muster::DeviceMesh<muster::dynamic, muster::dynamic, muster::dynamic, FaultyGloo>;
+    Mesh mesh(muster::Extents{.tp = extent("--tp").value_or(1), .dp = extent("--dp"), .cp = extent("--cp").value_or(1)},
+              MortalRendezvous{}, options);
+    if (has("--die-after-commit")) die("after commit");
+    std::vector<int> value{mesh.rank()};
+    mesh.world().all_reduce(value, muster::sum);
+    if (value[0] != mesh.world_size() * (mesh.world_size() - 1) / 2) throw std::runtime_error("wrong sum");
+    mesh.close(muster::Deadline::after(options.timeout));
+    fmt::print("worker: rank {} of {}: ok\n", mesh.rank(), mesh.world_size());
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    try {
+        for (int i = 1; i < argc; ++i) {
+            const std::string name = argv[i];
+            const bool number = i + 1 < argc && std::string_view(argv[i + 1]).substr(0, 2) != "--";
+            arguments[name] = number ? std::stol(argv[++i]) : 1;
+        }
+        run();
+        return 0;
+    } catch (const muster::Error& error) {
+        fmt::print(stderr, "{}\n[{}; {}; about {}; shared {}]\n", error.what(), to_string(error.code()),
+                   to_string(error.stage()), fmt::join(error.ranks(), " "), error.shared());
+        return 3;
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "worker: {}\n", error.what());
+        return 4;
+    }
+}

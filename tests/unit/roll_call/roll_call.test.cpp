@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <muster/launch/launch.hpp>
+#include <muster/roll_call/roll_call.hpp>
+#include <muster/roll_call/watch.hpp>
+#include <muster/store/memory.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <future>
+#include <mutex>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+using Catch::Matchers::ContainsSubstring;
+using namespace std::chrono_literals;
+using muster::AnyStore;
+using muster::call_roll;
+using muster::Deadline;
+using muster::errc;
+using muster::Error;
+using muster::MemoryStore;
+using muster::Record;
+using muster::Session;
+
+namespace {
+
+Record record(int rank, int world_size) {
+    muster::Launch launch;
+    launch.rank = rank;
+    launch.world_size = world_size;
+    Record result = make_record(launch);
+    result.mesh = "dp=2";
+    return result;
+}
+
+/// What became of one rank: a session, or the text of its error.
+struct End {
+    int rank = 0;
+    Session session;
+    std::string text;
+    std::vector<int> about;
+    errc code{};
+    bool failed = false;
+    bool shared = false;
+};
+
+template <class S>
+End meet(S store, Record self, std::chrono::milliseconds timeout, muster::LogSink log = {}) {
+    End end{self.rank, {}, {}, {}, {}, false, false};
+    AnyStore any(std::move(store));
+    try {
+        end.session =
+            call_roll(any, self, "payload of " + std::to_string(self.rank), Deadline::after(timeout), timeout, log);
+        for (int rank = 0; rank < end.session.world_size(); ++rank)
+            if (muster::detail::payload_of(any, end.session, rank, Deadline::after(timeout)) !=
+                "payload of " + std::to_string(rank))
+                throw std::runtime_error("wrong payload");
+        commit(any, end.session, Deadline::after(timeout), timeout, log);
+    } catch (const Error& error) {
+        end.failed = true;
+        end.text = error.text();
+        end.about = error.ranks();
+        end.code = error.code();
+        end.shared = error.shared();
+    }
+    return end;
+}
+
+std::vector<End> meet_all(const MemoryStore& store, std::vector<Record> records,
+                          std::chrono::milliseconds timeout = 10s) {
+    std::vector<std::future<End>> threads;
+    for (const Record& each : records)
+        threads.push_back(std::async(std::launch::async, [=] { return meet(store, each, timeout); }));
+    std::vector<End> ends;
+    for (auto& thread : threads) ends.push_back(thread.get());
+    return ends;
+}
+
+std::vector<Record> world(int size) {
+    std::vector<Record> records;
+    for (int rank = 0; rank < size; ++rank) records.push_back(record(rank, size));
+    return records;
+}
+
+void check_formed(const std::vector<End>& ends) {
+    std::set<std::string> ids;
+    for (const End& end : ends) {
+        CHECK(end.text.empty());
+        CHECK(end.session.rank == end.rank);
+        CHECK(end.session.world_size() == static_cast<int>(ends.size()));
+        for (int rank = 0; rank < end.session.world_size(); ++rank)
+            CHECK(end.session.records[static_cast<std::size_t>(rank)].rank == rank);
+        ids.insert(end.session.id);
+    }
+    CHECK(ids.size() == 1);
+}
+
+void check_refused(const std::vector<End>& ends, errc code, const std::vector<int>& about, const std::string& words) {
+    for (const End& end : ends) {
+        CHECK(end.failed);
+        CHECK(end.code == code);
+        CHECK(end.about == about);
+        CHECK(end.shared);
+        CHECK(end.text == ends.front().text);
+        CHECK_THAT(end.text, ContainsSubstring(words));
+    }
+}
+
+/// What a process that died after its hello leaves behind.
+void leave_hello(const MemoryStore& store, const Record& dead) {
+    AnyStore any{MemoryStore(store)};
+    muster::detail::say_hello(any, dead, Deadline::after(1s));
+}
+
+/// Counts the operations that wait for other ranks.
+class CountingStore : public MemoryStore {
+public:
+    CountingStore(MemoryStore store, std::atomic<int>& waits) : MemoryStore(std::move(store)), waits_(&waits) {}
+
+    bool wait(std::span<const std::string> keys, Deadline deadline) {
+        if (check(keys, deadline)) return true;
+        ++*waits_;
+        return MemoryStore::wait(keys, deadline);
+    }
+
+private:
+    std::atomic<int>* waits_;
+};
+
+} // namespace
+
+TEST_CASE("a world meets on a clean store") {
+    const int size = GENERATE(1, 2, 3, 4, 8, 32);
+    check_formed(meet_all(MemoryStore(), world(size)));
+}
+
+TEST_CASE("a rank waits for others at most three times in all of init") {
+    const MemoryStore store;
+    std::vector<std::atomic<int>> waits(4);
+    std::vector<std::future<End>> threads;
+    for (int rank = 0; rank < 4; ++rank)
+        threads.push_back(std::async(std::launch::async, [&, rank] {
+            return meet(CountingStore(store, waits[static_cast<std::size_t>(rank)]), record(rank, 4), 10s);
+        }));
+    for (auto& thread : threads) CHECK(thread.get().text.empty());
+    // Rank 0 looks again while others are late; every other rank waits for the answer, the verdict and the commit.
+    for (int rank = 1; rank < 4; ++rank) CHECK(waits[static_cast<std::size_t>(rank)] <= 3);
+}
+
+TEST_CASE("missing ranks are named on every rank") {
+    auto records = world(5);
+    records.erase(records.begin() + 4);
+    records.erase(records.begin() + 2);
+    const auto ends = meet_all(MemoryStore(), records, 300ms);
+    check_refused(ends, errc::missing_ranks, {2, 4}, "2 of 5 ranks did not arrive within 0.3 s: 2, 4");
+}
+
+TEST_CASE("without rank 0 the others say so") {
+    auto records = world(3);
+    records.erase(records.begin());
+    for (const End& end : meet_all(MemoryStore(), records, 200ms)) {
+        CHECK(end.code == errc::missing_ranks);
+        CHECK(end.about == std::vector{0});
+        CHECK_FALSE(end.shared);
+    }
+}
+
+TEST_CASE("a doubled rank is named on every rank") {
+    auto records = world(4);
+    const int doubled = GENERATE(0, 1, 3);
+    records.push_back(record(doubled, 4));
+    check_refused(meet_all(MemoryStore(), records), errc::duplicate_rank, {doubled},
+                  "claimed by more than one process");
+}
+
+TEST_CASE("a doubled rank in place of another") {
+    auto records = world(3);
+    records[1] = record(2, 3);
+    check_refused(meet_all(MemoryStore(), records), errc::duplicate_rank, {2}, "claimed by more than one process");
+}
+
+TEST_CASE("a rank of another world is named on every rank") {
+    auto records = world(4);
+    records[2].world_size = GENERATE(3, 8);
+    check_refused(meet_all(MemoryStore(), records), errc::disagreement, {2}, "ranks disagree on the world size");
+}
+
+TEST_CASE("a rank outside the world is named on every rank") {
+    auto records = world(3);
+    records.push_back(record(6, 8));
+    check_refused(meet_all(MemoryStore(), records), errc::disagreement, {6}, "ranks disagree on the world size");
+}
+
+TEST_CASE("a rank with another mesh is named on every rank") {
+    auto records = world(4);
+    records[3].mesh = "dp=4";
+    check_refused(meet_all(MemoryStore(), records), errc::disagreement, {3}, "ranks disagree on the mesh");
+}
+
+TEST_CASE("a rank that failed before is quoted on every rank") {
+    auto records = world(4);
+    records[1].failure = {errc::device, muster::Stage::device, "no device here"};
+    check_refused(meet_all(MemoryStore(), records), errc::remote, {1}, "no device here");
+}
+
+TEST_CASE("what an earlier run left behind does not count") {
+    const MemoryStore store;
+    SECTION("hellos of all ranks") {
+        for (const Record& dead : world(4)) leave_hello(store, dead);
+    }
+    SECTION("hellos of some ranks, several times") {
+        for (int i = 0; i < 5; ++i) leave_hello(store, record(1, 4));
+        leave_hello(store, record(3, 4));
+    }
+    SECTION("hellos of a larger world") {
+        for (const Record& dead : world(16)) leave_hello(store, dead);
+    }
+    SECTION("a rank 0 that nobody answered") { leave_hello(store, record(0, 4)); }
+    SECTION("a hello without its entry in the roll") {
+        MemoryStore handle = store;
+        handle.set("hello/2", "stale", Deadline::after(1s));
+    }
+    SECTION("whole runs") {
+        for (int run = 0; run < 3; ++run) check_formed(meet_all(store, world(4)));
+    }
+    check_formed(meet_all(store, world(4)));
+}
+
+TEST_CASE("on a dirty store a missing rank is still missing") {
+    const MemoryStore store;
+    for (const Record& dead : world(4)) leave_hello(store, dead);
+    auto records = world(4);
+    records.erase(records.begin() + 3);
+    check_refused(meet_all(store, records, 500ms), errc::missing_ranks, {3}, "1 of 4 ranks did not arrive");
+}
+
+TEST_CASE("a rank that gave up ends the roll call for all") {
+    const MemoryStore store;
+    auto impatient = std::async(std::launch::async, [&] { return meet(store, record(1, 3), 300ms); });
+    const auto start = Deadline::Clock::now();
+    const End patient = meet(store, record(0, 3), 30s);
+    CHECK(Deadline::Clock::now() - start < 10s);
+    CHECK(patient.code == errc::missing_ranks);
+    CHECK(impatient.get().text == patient.text);
+}
+
+TEST_CASE("rank 0 says who is missing while it waits") {
+    const MemoryStore store;
+    std::mutex mutex;
+    std::vector<std::string> lines;
+    const muster::LogSink log = [&](std::string_view line) {
+        const std::lock_guard lock(mutex);
+        lines.emplace_back(line);
+    };
+    auto present = std::async(std::launch::async, [&] { return meet(store, record(1, 3), 4s); });
+    CHECK(meet(store, record(0, 3), 4s, log).failed);
+    CHECK(present.get().failed);
+    REQUIRE_FALSE(lines.empty());
+    CHECK_THAT(lines.front(), ContainsSubstring("muster: waiting for 1 of 3 ranks: 2"));
+}
+
+TEST_CASE("a rank that fails after the roll call is quoted by all") {
+    const MemoryStore store;
+    std::vector<std::future<std::string>> threads;
+    const int failing = GENERATE(0, 2);
+    for (int rank = 0; rank < 3; ++rank)
+        threads.push_back(std::async(std::launch::async, [&, rank]() -> std::string {
+            AnyStore any{MemoryStore(store)};
+            try {
+                const Session session = call_roll(any, record(rank, 3), "", Deadline::after(10s), 10s, {});
+                if (rank == failing)
+                    report_failure(any, session, Error(errc::backend, muster::Stage::communicator, "cable cut"), {});
+                commit(any, session, Deadline::after(10s), 10s, {});
+            } catch (const Error& error) {
+                CHECK(error.shared());
+                CHECK(error.code() == errc::remote);
+                CHECK(error.ranks() == std::vector{failing});
+                return std::string(error.text());
+            }
+            return {};
+        }));
+    for (auto& thread : threads) CHECK_THAT(thread.get(), ContainsSubstring("cable cut"), {});
+}
+
+TEST_CASE("of two failures all ranks quote one") {
+    const MemoryStore store;
+    std::vector<std::future<std::string>> threads;
+    for (int rank = 0; rank < 4; ++rank)
+        threads.push_back(std::async(std::launch::async, [&, rank]() -> std::string {
+            AnyStore any{MemoryStore(store)};
+            try {
+                const Session session = call_roll(any, record(rank, 4), "", Deadline::after(10s), 10s, {});
+                if (rank % 2 == 1)
+                    report_failure(any, session,
+                                   Error(errc::backend, muster::Stage::communicator, "cable " + std::to_string(rank)), {});
+                commit(any, session, Deadline::after(10s), 10s, {});
+            } catch (const Error& error) {
+                return std::string(error.text());
+            }
+            return {};
+        }));
+    std::set<std::string> texts;
+    for (auto& thread : threads) texts.insert(thread.get());
+    CHECK(texts.size() == 1);
+    CHECK_THAT(*texts.begin(), ContainsSubstring("cable "));
+}
+
+TEST_CASE("a rank that never commits is named") {
+    const MemoryStore store;
+    std::vector<std::future<End>> threads;
+    for (const int rank : {0, 1})
+        threads.push_back(std::async(std::launch::async, [&, rank] {
+            End end{rank, {}, {}, {}, {}, false, false};
+            AnyStore any{MemoryStore(store)};
+            try {
+                const Session session = call_roll(any, record(rank, 3), "", Deadline::after(10s), 10s, {});
+                commit(any, session, Deadline::after(300ms), 300ms, {});
+            } catch (const Error& error) {
+                end.text = error.text();
+                end.about = error.ranks();
+            }
+            return end;
+        }));
+    AnyStore any{MemoryStore(store)};
+    (void)call_roll(any, record(2, 3), "", Deadline::after(10s), 10s, {});
+    for (auto& thread : threads) {
+        const End end = thread.get();
+        CHECK_THAT(end.text, ContainsSubstring("did not finish connecting within 0.3 s: 2 ("));
+        CHECK(end.about == std::vector{2});
+    }
+}
+
+TEST_CASE("a watch calls when another rank fails, and only then") {
+    const MemoryStore store;
+    const Session session{"session", 0, {record(0, 2), record(1, 2)}};
+    AnyStore watched{MemoryStore(store)};
+    std::promise<void> called;
+    auto interrupted = called.get_future();
+    {
+        const muster::detail::FailureWatch quiet(watched, session, [] { FAIL("called without a failure"); });
+    }
+    const muster::detail::FailureWatch watch(watched, session, [&] { called.set_value(); });
+    AnyStore other{MemoryStore(store)};
+    other.set(session.key("outcome"), "failure", Deadline::after(1s));
+    CHECK(interrupted.wait_for(10s) == std::future_status::ready);
+}
