@@ -151,7 +151,7 @@ setup_packages() {
     [ -n "$missing" ] || return 0
     setup_say 'missing:'
     setup_list "$missing"
-    mapfile -t packages < <(cut -d ' ' -f 1 <<<"$missing")
+    mapfile -t packages <<<"$(cut -d ' ' -f 1 <<<"$missing")"
     log=$(mktemp)
     if ! setup_install "${packages[@]}" >"$log"; then
         tail -n 30 "$log" >&2

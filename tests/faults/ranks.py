@@ -80,13 +80,45 @@ def late_rank_is_waited_for():
 
 
 def doubled_rank():
-    with Group() as group:
-        ranks = group.ranks([worker, "--timeout", 20000], [0, 1, 2, 2, 3], 4, free_port())
-        group.wait(30)
+    """Both are there before the roll is called."""
+    with served() as (group, environment, port):
+        ranks = group.ranks([worker, "--timeout", 20000], [1, 2, 2, 3], 4, port, environment)
+        time.sleep(1.5)
+        ranks += group.ranks([worker, "--timeout", 20000], [0], 4, port, environment)
+        group.wait(30, ranks)
         ended_with_error(ranks, 5)
         text = one_text(ranks)
         require("rank 2 is claimed by more than one process" in text, text)
-        require(all(rank_process(rank) in text for rank in ranks[2:4]), f"not both processes are named: {text}")
+        require(all(rank_process(rank) in text for rank in ranks[1:3]), f"not both processes are named: {text}")
+
+
+def doubled_rank_at_once():
+    """A race: all hear of it, or the world forms and the one process too many hears whose place it wanted."""
+    for _ in range(5):
+        with Group() as group:
+            ranks = group.ranks([worker, "--timeout", 20000], [0, 1, 2, 2, 3], 4, free_port())
+            group.wait(30)
+            codes = [rank.code for rank in ranks]
+            if 0 not in codes:
+                require("rank 2 is claimed by more than one process" in one_text(ranks), ranks[0].error)
+                continue
+            require(codes[:2] == [0, 0] and codes[4] == 0 and sorted(codes[2:4]) == [0, ERROR], f"exit codes {codes}")
+            late = ranks[2] if codes[2] == ERROR else ranks[3]
+            require("one process too many" in late.error or "lost the store" in late.error, late.error)
+
+
+def doubled_rank_that_comes_late():
+    """The world stands; the second process of a rank hears at once whose place it wanted, and the world goes on."""
+    with Group() as group:
+        port = free_port()
+        ranks = group.ranks([worker, "--timeout", 20000, "--linger", 4000], range(3), 3, port)
+        time.sleep(2)
+        late = group.ranks([worker, "--timeout", 20000], [2], 3, port)
+        group.wait(30)
+        require(all(rank.code == 0 for rank in ranks), "a rank of the world failed")
+        ended_with_error(late, 2)
+        require("one process too many" in late[0].error and f"rank 2 there is {rank_process(ranks[2])}" in late[0].error,
+                late[0].error)
 
 
 def doubled_rank_in_place_of_another():
@@ -99,7 +131,9 @@ def doubled_rank_in_place_of_another():
 
 def doubled_rank_0_on_a_served_store():
     with served() as (group, environment, port):
-        ranks = group.ranks([worker, "--timeout", 20000], [0, 0, 1], 2, port, environment)
+        ranks = group.ranks([worker, "--timeout", 20000], [0, 0], 2, port, environment)
+        time.sleep(1)
+        ranks += group.ranks([worker, "--timeout", 20000], [1], 2, port, environment)
         group.wait(30, ranks)
         ended_with_error(ranks, 5)
         text = one_text(ranks)
@@ -287,6 +321,7 @@ if __name__ == "__main__":
     sys.exit(main({
         test.__name__.replace("_", " "): test for test in (
             missing_one, missing_two, missing_rank_0, late_rank_is_waited_for, doubled_rank,
+            doubled_rank_at_once, doubled_rank_that_comes_late,
             doubled_rank_in_place_of_another, doubled_rank_0_on_a_served_store, doubled_rank_0_that_serves,
             another_world_size, another_world_size_and_a_rank_outside, another_mesh,
             a_mesh_that_does_not_fit_on_one_rank, a_mesh_that_fits_nobody, failed_device, failed_connect,

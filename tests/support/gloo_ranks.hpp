@@ -6,12 +6,12 @@
 #include <muster/gloo/device.hpp>
 #include <muster/gloo/endpoint.hpp>
 
-#include "ranks.hpp"
-
 #include <chrono>
 #include <numeric>
 #include <utility>
 #include <vector>
+
+#include "ranks.hpp"
 
 namespace support {
 

@@ -10,6 +10,7 @@
 //   die-connect           end without a word at that place
 //   slow-connect MS       connect late
 //   die-after-commit      end without a word once the mesh is formed
+//   linger MS             keep the mesh open for so long
 // and MUSTER_FAULT_RANK, if set, limits it to that rank.
 #include <muster/gloo.hpp>
 
@@ -134,6 +135,7 @@ void run() {
     std::vector<int> value{mesh.rank()};
     mesh.world().all_reduce(value, muster::sum);
     if (value[0] != mesh.world_size() * (mesh.world_size() - 1) / 2) throw std::runtime_error("wrong sum");
+    if (has("--linger")) std::this_thread::sleep_for(std::chrono::milliseconds(arguments["--linger"]));
     mesh.close(muster::Deadline::after(options.timeout));
     fmt::print("worker: rank {} of {}: ok\n", mesh.rank(), mesh.world_size());
 }

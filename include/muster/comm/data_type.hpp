@@ -14,8 +14,8 @@ namespace muster::inline v0_1 {
 /// between machines).
 template <class T>
 concept HostElement = std::same_as<T, float> || std::same_as<T, double> ||
-    (std::integral<T> && !std::same_as<T, bool> && !std::same_as<T, wchar_t> && !std::same_as<T, char8_t> &&
-     !std::same_as<T, char16_t> && !std::same_as<T, char32_t>);
+    (std::integral<T>&& std::same_as<T, std::remove_cv_t<T>> && !std::same_as<T, bool> && !std::same_as<T, wchar_t> &&
+     !std::same_as<T, char8_t> && !std::same_as<T, char16_t> && !std::same_as<T, char32_t>);
 
 /// The stream of a backend that computes where it is called: nothing to choose. It stands where other backends take
 /// a stream, so that one source fits both.

@@ -3,6 +3,7 @@
 
 #include <muster/core/error.hpp>
 #include <muster/gloo/error.hpp>
+#include <muster/gloo/local_address.hpp>
 
 #include <fmt/format.h>
 #include <gloo/transport/context.h>
@@ -10,18 +11,10 @@
 #include <gloo/transport/tcp/attr.h>
 #include <gloo/transport/tcp/device.h>
 
-#include <netdb.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 #include <exception>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,7 +23,7 @@ namespace muster::inline v0_1 {
 /// Which local address carries Gloo's connections. The first one that is set counts:
 ///
 ///   hostname        a name or numeric address of this host
-///   interface  a network interface: eth0, ib0
+///   interface       a network interface: eth0, ib0
 ///   address         the local address that routes to the rendezvous endpoint: right when a job spans hosts, because
 ///                   every other rank reached that endpoint too
 ///   (none)          127.0.0.1, or ::1 on a host without IPv4: right when all ranks are on one host
@@ -40,49 +33,11 @@ struct GlooDeviceOptions {
     std::string address = {};
 };
 
-namespace detail {
-
-/// The first numeric address of `host` that this machine can bind. Gloo of 2022 must never see a name: it takes the
-/// result of a look-up that failed for an address.
-inline std::string local_numeric_address(const std::string& host) {
-    const auto refuse = [&](const std::string& why) -> std::string {
-        throw Error(errc::connection, Stage::communicator,
-                    fmt::format("Gloo cannot use the address {}: {}\n  give the address or the interface of this host "
-                                "that the other ranks can reach",
-                                host, why));
-    };
-    addrinfo hints{};
-    hints.ai_socktype = SOCK_STREAM;
-    addrinfo* found = nullptr;
-    if (const int rc = ::getaddrinfo(host.c_str(), nullptr, &hints, &found); rc != 0) {
-        return refuse(rc == EAI_SYSTEM ? std::strerror(errno) : ::gai_strerror(rc));
-    }
-    const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> list(found, &::freeaddrinfo);
-    int error = 0;
-    for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
-        const int fd = ::socket(one->ai_family, one->ai_socktype | SOCK_CLOEXEC, one->ai_protocol);
-        if (fd < 0) {
-            error = errno;
-            continue;
-        }
-        const bool bound = ::bind(fd, one->ai_addr, one->ai_addrlen) == 0;
-        if (!bound) error = errno;
-        ::close(fd); // nothing was written, so there is nothing to lose
-        if (!bound) continue;
-        char text[NI_MAXHOST];
-        const int rc = ::getnameinfo(one->ai_addr, one->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST);
-        if (rc == 0) return text;
-    }
-    return refuse(fmt::format("it is no address of this host ({})", std::strerror(error)));
-}
-
-} // namespace detail
-
 /// The transport that Gloo's connections of this process share: one thread and one local address. Copies share it.
 class GlooDevice {
 public:
-    /// Blocks: as long as the system takes to look `hostname` up. Throws: errc::connection when the address is not
-    /// this host's, errc::backend with what Gloo said.
+    /// Blocks: as long as the system takes to look `hostname` up. Throws: errc::connection when the address or the
+    /// interface is not this host's, errc::backend with what Gloo said.
     explicit GlooDevice(const GlooDeviceOptions& options = {}) : shared_(std::make_shared<Shared>()) {
         ::gloo::transport::tcp::attr attributes;
         std::string origin;
@@ -91,7 +46,7 @@ public:
                 attributes.hostname = detail::local_numeric_address(options.hostname);
                 origin = fmt::format("from the hostname {}", options.hostname);
             } else if (!options.interface.empty()) {
-                attributes.iface = options.interface;
+                attributes.hostname = detail::interface_address(options.interface);
                 origin = fmt::format("from the interface {}", options.interface);
             } else if (!options.address.empty()) {
                 attributes.hostname = detail::local_numeric_address(options.address);

@@ -191,6 +191,7 @@ private:
         } catch (const ::gloo::IoException& error) {
             fail(says_timeout(error.what()) ? unfinished(parts, sending) : std::vector{whom}, sending, error.what());
         }
+        done_.push_back(std::move(parts.front())); // to end it now would be to wait for Gloo's thread to let go of it
         parts.pop_front();
         if (peer != nullptr) *peer = whom;
         return true;
@@ -224,6 +225,7 @@ private:
     std::shared_ptr<GlooTransport> transport_;
     std::deque<Part> sends_;
     std::deque<Part> recvs_;
+    std::vector<Part> done_;
 };
 
 inline std::unique_ptr<::gloo::transport::UnboundBuffer> GlooTransport::createUnboundBuffer(void* data,

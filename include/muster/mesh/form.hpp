@@ -109,8 +109,8 @@ template <class Grid, Backend B, Rendezvous R>
         throw;
     }
     AnyStore& store = meeting->store;
-    Session session =
-        call_roll(store, record, backend ? backend->payload() : std::string(), deadline, options.timeout, options.log);
+    Session session = call_roll(store, record, backend ? backend->payload() : std::string(), deadline, options.timeout,
+                                options.log, meeting->serves());
 
     // Outside the try: a rank that fails tells the others why before its connections close on them.
     typename B::Communicator world;

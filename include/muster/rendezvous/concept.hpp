@@ -27,13 +27,17 @@ public:
     ~Meeting() { leave(Deadline::after(std::chrono::seconds(1))); }
 
     /// Leaves the store. The rank that serves it stays until all others have left.
-    /// Blocks: on that rank, at most to the deadline.
+    /// Blocks: on that rank, at most to the deadline and two seconds.
     void leave(Deadline deadline) noexcept {
         store = AnyStore();
         if (!server_) return;
-        (void)server_->drain(deadline); // whoever stays longer had its chance
+        // The ranks leave at once when they close; a stray client must not keep this one.
+        (void)server_->drain(deadline.at_most(std::chrono::seconds(2)));
         server_.reset();
     }
+
+    /// Whether the store ends with this process.
+    [[nodiscard]] bool serves() const noexcept { return server_ != nullptr; }
 
     AnyStore store;
 

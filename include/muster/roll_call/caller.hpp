@@ -34,14 +34,15 @@ namespace muster::inline v0_1::detail {
 class RollCaller {
 public:
     RollCaller(AnyStore& store, const Record& self, std::string_view payload, Deadline deadline,
-               std::chrono::milliseconds timeout, const LogSink& log)
+               std::chrono::milliseconds timeout, const LogSink& log, bool serves)
         : store_(store),
           self_(self),
           payload_(payload),
           deadline_(deadline),
           grace_(deadline.extended_by(listening_time)),
           timeout_(timeout),
-          log_(log) {}
+          log_(log),
+          serves_(serves) {}
 
     [[nodiscard]] Session call() {
         try {
@@ -142,14 +143,12 @@ private:
         return &entries_[latest_.at(entry.record.rank)] == &entry;
     }
 
-    /// Whether somebody who should not be there may still confirm: a second process of a rank, or a rank outside the
-    /// world, that said hello just now. Those that an earlier run left behind never do.
+    /// Whether somebody more may still confirm: a second process of a rank, or a rank outside the world. Those that an
+    /// earlier run left in the roll never do, so that this ends by itself.
     [[nodiscard]] bool suspects() const {
         using namespace std::chrono_literals;
-        return std::ranges::any_of(entries_, [&](const Entry& entry) {
-            const bool outside = entry.record.rank < 0 || entry.record.rank >= self_.world_size;
-            return !entry.present && !entry.gave_up && (outside || is_latest(entry)) &&
-                   Clock::now() < entry.answered + 300ms;
+        return std::ranges::any_of(entries_, [](const Entry& entry) {
+            return !entry.present && !entry.gave_up && Clock::now() < entry.answered + 500ms;
         });
     }
 
@@ -186,10 +185,7 @@ private:
 
     [[nodiscard]] Session accept(std::vector<Record> present) {
         store_.set(verdict_key(self_.nonce), encode_verdict(present), grace_);
-        store_.set(
-            formed_key,
-            fmt::format("rank 0 ({}) formed a world of {} ranks and went on", process_name(self_), self_.world_size),
-            grace_);
+        store_.set(formed_key, encode_formed(self_, self_.world_size, serves_), grace_);
         (void)store_.remove(roll_key, grace_);
         return {self_.nonce, 0, std::move(present)};
     }
@@ -207,6 +203,7 @@ private:
     Deadline grace_;
     std::chrono::milliseconds timeout_;
     const LogSink& log_;
+    bool serves_;
     std::vector<Entry> entries_;                         ///< in the order of the roll
     std::unordered_map<std::string, std::size_t> index_; ///< nonce -> entry
     std::unordered_map<int, std::size_t> latest_;        ///< rank -> its last entry

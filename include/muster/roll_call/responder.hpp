@@ -58,15 +58,52 @@ inline void say_hello(AnyStore& store, const Record& self, Deadline deadline) {
     store.set(hello_key(self.rank), self.nonce, deadline);
 }
 
+/// What rank 0 leaves behind for those who come after the world was formed.
+[[nodiscard]] inline std::string encode_formed(const Record& rank_0, int world_size, bool serves) {
+    Fields formed;
+    formed.set("session", rank_0.nonce);
+    formed.set("text",
+               fmt::format("rank 0 ({}) formed a world of {} ranks and went on", process_name(rank_0), world_size));
+    if (serves) formed.set("serves", "yes");
+    return formed.encode();
+}
+
+[[nodiscard]] inline Fields read_formed(AnyStore& store, Deadline deadline) {
+    const std::vector<std::string> formed{std::string(formed_key)};
+    return store.check(formed, deadline) ? Fields::decode(store.get(formed_key, deadline)) : Fields();
+}
+
+/// The end of a process that finds a world in which its rank is another process, or nobody.
+[[noreturn]] inline void one_too_many(const Record& self, const Session& formed) {
+    const auto& records = formed.records;
+    const std::string owner =
+        self.rank < formed.world_size()
+            ? fmt::format("rank {} there is {}", self.rank, process_name(records[static_cast<std::size_t>(self.rank)]))
+            : fmt::format("there is no rank {}", self.rank);
+    throw Error(errc::duplicate_rank, Stage::roll_call,
+                fmt::format("rank {} ({}) is one process too many: rank 0 ({}) formed a world of {} ranks without it; "
+                            "{}\n  do: give every process a RANK of its own, and every job an address of its own",
+                            self.rank, process_name(self), process_name(records[0]), formed.world_size(), owner),
+                {self.rank, {self.rank}, false});
+}
+
+/// Throws where a world has formed without this process and still stands: then there is nothing to wait for. A store
+/// that a launcher serves may hold a world that is gone; one that rank 0 serves ends with rank 0.
+inline void refuse_if_formed(AnyStore& store, const Record& self, Deadline deadline) {
+    const Fields formed = read_formed(store, deadline);
+    if (formed.get("serves").empty()) return;
+    const std::string id = formed.get("session");
+    one_too_many(self, read_verdict(store.get(verdict_key(id), deadline), id, self.rank));
+}
+
 [[noreturn]] inline void nobody_called(AnyStore& store, const Record& self, Deadline deadline,
                                        std::chrono::milliseconds timeout) {
-    const std::vector<std::string> formed{std::string(formed_key)};
-    const std::string seen = store.check(formed, deadline) ? store.get(formed_key, deadline) : "nothing";
+    const std::string seen = read_formed(store, deadline).get("text");
     throw Error(errc::missing_ranks, Stage::roll_call,
                 fmt::format("1 of {} ranks did not arrive within {}: 0\n  the store is there, but rank 0 does not call "
                             "the roll\n  seen of rank 0 there: {}\n  do: see whether the process of rank 0 was "
                             "started, is still alive and uses this address; see whether this process is one too many",
-                            self.world_size, duration_text(timeout), seen),
+                            self.world_size, duration_text(timeout), seen.empty() ? "nothing" : seen),
                 {self.rank, {0}, false});
 }
 
@@ -77,10 +114,12 @@ inline void say_hello(AnyStore& store, const Record& self, Deadline deadline) {
     const Deadline grace = deadline.extended_by(listening_time);
     const std::vector<std::string> answer{answer_key(self.nonce)};
     // The hello is repeated, for rank 0 of an earlier attempt may have cleared the roll after it was said.
-    do {
+    say_hello(store, self, grace);
+    for (auto pause = 1000ms; !store.wait(answer, grace.at_most(pause)); pause = 5000ms) {
         if (grace.expired()) nobody_called(store, self, grace.extended_by(listening_time), timeout);
+        refuse_if_formed(store, self, grace.extended_by(listening_time));
         say_hello(store, self, grace.extended_by(listening_time));
-    } while (!store.wait(answer, grace.at_most(5s)));
+    }
     const std::string id = store.get(answer[0], grace);
 
     store.append(present_key(id), "+" + self.nonce, grace);
@@ -95,7 +134,11 @@ inline void say_hello(AnyStore& store, const Record& self, Deadline deadline) {
                                     duration_text(timeout)),
                         {self.rank, {0}, false});
     }
-    return read_verdict(store.get(verdict[0], grace.extended_by(listening_time)), id, self.rank);
+    Session session = read_verdict(store.get(verdict[0], grace.extended_by(listening_time)), id, self.rank);
+    // Another process of this rank may have been quicker to confirm.
+    if (self.rank >= session.world_size() || session.records[static_cast<std::size_t>(self.rank)] != self)
+        one_too_many(self, session);
+    return session;
 }
 
 } // namespace muster::inline v0_1::detail

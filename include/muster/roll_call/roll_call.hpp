@@ -23,11 +23,12 @@ namespace muster::inline v0_1 {
 /// `payload` is what the peers' backends need from this rank (addresses, unique ids); payload_of reads it.
 ///
 /// Collective: over the world. Blocks: twice, at most to `deadline` and one second in which a rank still listens for
-/// rank 0's verdict. `timeout` is the length of the wait, for texts.
+/// rank 0's verdict. `timeout` is the length of the wait, for texts; `serves` says that this rank's process serves the
+/// store.
 /// Throws: Error with errc::missing_ranks, duplicate_rank, disagreement or remote, the same text on every rank.
 [[nodiscard]] inline Session call_roll(AnyStore& store, const Record& self, std::string_view payload, Deadline deadline,
-                                       std::chrono::milliseconds timeout, const LogSink& log) {
-    return self.rank == 0 ? detail::RollCaller(store, self, payload, deadline, timeout, log).call()
+                                       std::chrono::milliseconds timeout, const LogSink& log, bool serves = false) {
+    return self.rank == 0 ? detail::RollCaller(store, self, payload, deadline, timeout, log, serves).call()
                           : detail::answer_roll(store, self, payload, deadline, timeout);
 }
 

@@ -24,7 +24,7 @@ public:
     AnyStore() noexcept = default;
 
     template <class S>
-    requires(!std::same_as<S, AnyStore> && Store<S>) AnyStore(S store)
+    requires(!std::same_as<S, AnyStore> && detail::HasStoreOperations<S>) AnyStore(S store)
         : store_(std::make_unique<Model<S>>(std::move(store))) {}
 
     AnyStore(AnyStore&&) noexcept = default;

@@ -35,15 +35,19 @@ inline void require_keys(std::span<const std::string> keys) {
     for (const std::string& key : keys) require_key(key);
 }
 
+inline void require_value_size(std::string_view key, std::string_view value) {
+    if (value.size() <= max_value_bytes) return;
+    throw Error(errc::invalid_argument, Stage::store,
+                fmt::format("a store's value has at most {} bytes, that of key {} has {}\n  do: store it in parts",
+                            max_value_bytes, printable(key), value.size()));
+}
+
 inline void require_value(std::string_view key, std::string_view value) {
     if (value.empty())
         throw Error(errc::invalid_argument, Stage::store,
                     fmt::format("the value of key {} is empty; a store cannot tell an empty value from an absent one",
                                 printable(key)));
-    if (value.size() > max_value_bytes)
-        throw Error(errc::invalid_argument, Stage::store,
-                    fmt::format("a store's value has at most {} bytes, that of key {} has {}\n  do: store it in parts",
-                                max_value_bytes, printable(key), value.size()));
+    require_value_size(key, value);
 }
 
 inline void require_pairs(std::span<const std::string> keys, std::span<const std::string> values) {

@@ -68,6 +68,7 @@ public:
 
     std::string compare_set(std::string_view key, std::string_view expected, std::string_view want, Deadline deadline) {
         detail::require_key(key);
+        detail::require_value_size(key, expected);
         detail::require_value(key, want);
         const Access access = enter(deadline);
         return std::string(access->compare_set(key, expected, want));

@@ -140,10 +140,10 @@ private:
         // A large request leaves nothing behind.
         constexpr std::size_t keep = std::size_t{128} * 1024;
         if (bytes() > keep && buffer_.size() - begin_ < keep) {
-            buffer_ = std::string(buffer_, begin_);
+            std::string(buffer_, begin_).swap(buffer_);
             begin_ = 0;
-            fields_ = {};
-            texts_ = {};
+            std::vector<Text>().swap(fields_);
+            std::vector<std::string_view>().swap(texts_);
         }
     }
 

@@ -3,8 +3,8 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
-#include <muster/store/dialogue.hpp>
 #include <muster/store/fd.hpp>
+#include <muster/store/peer.hpp>
 #include <muster/store/table.hpp>
 
 #include <fmt/format.h>
@@ -14,7 +14,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/types.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -97,10 +96,8 @@ public:
 private:
     static constexpr std::size_t input_bytes = std::size_t{64} * 1024;
 
-    struct Client final : Dialogue {
-        Client(Fd connection, KeyTable& table) : Dialogue(table), fd(std::move(connection)) {}
-        Fd fd;
-        std::size_t sent = 0;            ///< of replies()
+    struct Client final : Peer {
+        using Peer::Peer;
         std::size_t counted = 0;         ///< what it has in held_
         bool writing = false;            ///< waits for room to send
         bool counted_in = false;         ///< in introduced_
@@ -187,12 +184,8 @@ private:
         drop(fd);
     }
 
-    /// False when the connection is to be closed.
     bool read(Client& client) {
-        const ssize_t n = ::recv(client.fd.get(), input_.get(), input_bytes, 0);
-        if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
-        if (n == 0) return false;
-        const bool keep = client.feed({input_.get(), static_cast<std::size_t>(n)});
+        const bool keep = client.receive({input_.get(), input_bytes});
         if (keep && client.introduced() && !client.counted_in) {
             const std::lock_guard lock(mutex_);
             client.counted_in = true;
@@ -213,39 +206,21 @@ private:
                 }
             } catch (...) {
             }
-            drop(client.fd.get());
+            drop(client.fd());
         }
     }
 
-    /// Sends what there is room for. False when the connection is to be closed.
+    /// False when the connection is to be closed.
     bool flush(Client& client) noexcept {
-        std::string& replies = client.replies();
-        while (client.sent < replies.size()) {
-            const ssize_t n =
-                ::send(client.fd.get(), replies.data() + client.sent, replies.size() - client.sent, MSG_NOSIGNAL);
-            if (n >= 0) {
-                client.sent += static_cast<std::size_t>(n);
-            } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-                return write_on(client, true);
-            } else if (errno != EINTR) {
-                return false;
-            }
-        }
-        client.sent = 0;
-        replies.clear();
-        if (replies.capacity() > input_bytes) replies.shrink_to_fit();
-        return write_on(client, false);
-    }
-
-    bool write_on(Client& client, bool writing) noexcept {
-        if (client.writing == writing) return true;
-        client.writing = writing;
-        return control(EPOLL_CTL_MOD, client.fd.get(), writing ? EPOLLIN | EPOLLOUT : EPOLLIN);
+        if (!client.flush()) return false;
+        if (client.writing == client.unsent()) return true;
+        client.writing = client.unsent();
+        return control(EPOLL_CTL_MOD, client.fd(), client.writing ? EPOLLIN | EPOLLOUT : EPOLLIN);
     }
 
     /// Starts, restarts or stops the clock of a client that owes the rest of a request or has replies to read.
     void note_stall(Client& client, bool progress) noexcept {
-        if (!client.mid_request() && client.replies().empty()) {
+        if (!client.mid_request() && !client.unsent()) {
             client.stalled.reset();
         } else if (progress || !client.stalled) {
             client.stalled = Deadline::after(options_.stall_timeout);

@@ -55,8 +55,9 @@ class KeyTable {
 public:
     void set(std::string_view key, std::string_view value) {
         if (const auto found = values_.find(key); found != values_.end()) {
-            bytes_ -= found->second.size();
+            const std::size_t old = found->second.size();
             found->second.assign(value);
+            bytes_ -= old;
         } else {
             values_.emplace(key, value);
             bytes_ += key.size() + entry_bytes;
@@ -136,7 +137,7 @@ public:
                 auto found = waiters_.find(key);
                 if (found != waiters_.end() && found->second.contains(&waiter)) continue;
                 waiter.keys_.emplace_back(key);
-                bytes_ += key.size() + entry_bytes;
+                bytes_ += wait_bytes(key);
                 if (found == waiters_.end()) found = waiters_.try_emplace(std::string(key)).first;
                 found->second.insert(&waiter);
                 ++waiter.missing_;
@@ -186,6 +187,7 @@ private:
 
     /// A guess at what the containers add to an entry.
     static constexpr std::size_t entry_bytes = 128;
+    static constexpr std::size_t wait_bytes(std::string_view key) noexcept { return 2 * (key.size() + entry_bytes); }
 
     void created(std::string_view key) noexcept {
         const auto found = waiters_.find(key);
@@ -200,7 +202,7 @@ private:
     }
 
     void forget_keys(Waiter& waiter) noexcept {
-        for (const std::string& key : waiter.keys_) bytes_ -= key.size() + entry_bytes;
+        for (const std::string& key : waiter.keys_) bytes_ -= wait_bytes(key);
         waiter.keys_.clear();
     }
 

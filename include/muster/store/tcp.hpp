@@ -4,24 +4,20 @@
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
 #include <muster/store/batches.hpp>
+#include <muster/store/channel.hpp>
 #include <muster/store/concept.hpp>
-#include <muster/store/connect.hpp>
 #include <muster/store/limits.hpp>
 #include <muster/store/printable.hpp>
-#include <muster/store/resolve.hpp>
-#include <muster/store/stream.hpp>
 #include <muster/store/wire.hpp>
 
 #include <fmt/format.h>
 
 #include <chrono>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace muster::inline v0_1 {
@@ -29,7 +25,8 @@ namespace muster::inline v0_1 {
 /// A client of a TcpStoreServer or of the TCPStore of torch 2.5 and later (which torchrun serves).
 ///
 /// `set`, `append` and `multi_set` have no reply. The server handles the requests of one connection in order, so they
-/// are seen by what this store asks next, and by others at some time after the call; they return before it.
+/// are seen by what this store asks next, and by others at some time after the call; they return before it. One that
+/// the server refuses shows at a later operation.
 ///
 /// A deadline that passes while keys are missing leaves the store usable. One that passes in the middle of a message
 /// does not, nor does a lost connection: replies carry no number, so a stream out of step would give wrong answers.
@@ -40,20 +37,18 @@ public:
     /// or an IPv6 address with or without brackets; all addresses of a name are tried.
     /// Blocks: at most to the deadline.
     /// Throws: Error with errc::connection at the deadline, errc::protocol when something else listens there.
-    TcpStore(const std::string& host, std::uint16_t port, Deadline deadline)
-        : where_(detail::host_port(host, port)),
-          stream_(detail::connect_store(host, port, deadline)) {}
+    TcpStore(const std::string& host, std::uint16_t port, Deadline deadline) : channel_(host, port, deadline) {}
 
     TcpStore(TcpStore&&) noexcept = default;
     TcpStore& operator=(TcpStore&&) noexcept = default;
 
     /// "host:port", as asked for.
-    [[nodiscard]] const std::string& address() const noexcept { return where_; }
+    [[nodiscard]] const std::string& address() const noexcept { return channel_.address(); }
 
     void set(std::string_view key, std::string_view value, Deadline deadline) {
         detail::require_key(key);
         detail::require_value(key, value);
-        send(Request(Opcode::set).key(key).value(value), {"setting", key}, deadline);
+        channel_.send(Request(Opcode::set).key(key).value(value), {"setting", key}, deadline);
     }
 
     [[nodiscard]] std::string get(std::string_view key, Deadline deadline) {
@@ -63,26 +58,28 @@ public:
         do {
             require_present(std::span(&one, 1), deadline);
             const Act act{"getting", key};
-            send(Request(Opcode::get).key(key), act, deadline);
-            value = receive_value(act, deadline);
+            channel_.send(Request(Opcode::get).key(key), act, deadline);
+            value = channel_.receive_value(act, deadline);
         } while (value.empty()); // removed since it was seen
         return value;
     }
 
     [[nodiscard]] bool wait(std::span<const std::string> keys, Deadline deadline) {
         detail::require_keys(keys);
-        require_alive();
-        return in_batches(keys, [&](std::span<const std::string> batch) { return wait_batch(batch, deadline); });
+        channel_.require_alive();
+        return in_batches(keys, [&](std::span<const std::string> batch) {
+            return channel_.wait(with_keys(Opcode::wait, batch), {"waiting for", batch[0]}, deadline);
+        });
     }
 
     [[nodiscard]] bool check(std::span<const std::string> keys, Deadline deadline) {
         detail::require_keys(keys);
-        require_ready("checking", deadline);
+        channel_.require_ready({"checking"}, deadline);
         return in_batches(keys, [&](std::span<const std::string> batch) {
             const Act act{"checking", batch[0]};
-            send(with_keys(Opcode::check, batch), act, deadline);
-            const char answer = receive_byte(act, deadline);
-            if (answer != detail::wire_ready && answer != detail::wire_not_ready) unexpected(act, answer);
+            channel_.send(with_keys(Opcode::check, batch), act, deadline);
+            const auto answer = channel_.receive<char>(act, deadline);
+            if (answer != detail::wire_ready && answer != detail::wire_not_ready) channel_.unexpected(act, answer);
             return answer == detail::wire_ready;
         });
     }
@@ -91,35 +88,36 @@ public:
     std::int64_t add(std::string_view key, std::int64_t n, Deadline deadline) {
         detail::require_key(key);
         const Act act{"adding to the number at", key};
-        send(Request(Opcode::add).key(key).number(n), act, deadline);
-        return receive_int<std::int64_t>(act, deadline);
+        channel_.send(Request(Opcode::add).key(key).number(n), act, deadline);
+        return channel_.receive<std::int64_t>(act, deadline);
     }
 
+    /// torch's older server (use_libuv=False) does not tell those who wait for a key that this creates.
     std::string compare_set(std::string_view key, std::string_view expected, std::string_view want, Deadline deadline) {
         detail::require_key(key);
+        detail::require_value_size(key, expected);
         detail::require_value(key, want);
-        if (expected.size() > max_value_bytes) detail::require_value(key, expected);
         const Act act{"comparing and setting", key};
-        send(Request(Opcode::compare_set).key(key).value(expected).value(want), act, deadline);
-        return receive_value(act, deadline);
+        channel_.send(Request(Opcode::compare_set).key(key).value(expected).value(want), act, deadline);
+        return channel_.receive_value(act, deadline);
     }
 
     void append(std::string_view key, std::string_view value, Deadline deadline) {
         detail::require_key(key);
         detail::require_value(key, value);
-        send(Request(Opcode::append).key(key).value(value), {"appending to", key}, deadline);
+        channel_.send(Request(Opcode::append).key(key).value(value), {"appending to", key}, deadline);
     }
 
     [[nodiscard]] std::vector<std::string> multi_get(std::span<const std::string> keys, Deadline deadline) {
         detail::require_keys(keys);
-        require_ready("getting", deadline);
+        channel_.require_ready({"getting"}, deadline);
         require_present(keys, deadline);
         std::vector<std::string> values;
         values.reserve(keys.size());
         in_batches(keys, [&](std::span<const std::string> batch) {
             const Act act{"getting", batch[0]};
-            send(with_keys(Opcode::multi_get, batch), act, deadline);
-            for (std::size_t i = 0; i < batch.size(); ++i) values.push_back(receive_value(act, deadline));
+            channel_.send(with_keys(Opcode::multi_get, batch), act, deadline);
+            for (std::size_t i = 0; i < batch.size(); ++i) values.push_back(channel_.receive_value(act, deadline));
             return true;
         });
         for (std::size_t i = 0; i < values.size(); ++i)
@@ -129,13 +127,13 @@ public:
 
     void multi_set(std::span<const std::string> keys, std::span<const std::string> values, Deadline deadline) {
         detail::require_pairs(keys, values);
-        require_ready("setting", deadline);
+        channel_.require_ready({"setting"}, deadline);
         const auto size = [&](std::size_t i) { return keys[i].size() + values[i].size() + overhead; };
         detail::in_batches(keys.size(), size, [&](std::size_t first, std::size_t count) {
             Request request(Opcode::multi_set);
             request.count(count);
             for (std::size_t i = first; i < first + count; ++i) request.key(keys[i]).value(values[i]);
-            send(request, {"setting", keys[first]}, deadline);
+            channel_.send(request, {"setting", keys[first]}, deadline);
             return true;
         });
     }
@@ -143,33 +141,24 @@ public:
     bool remove(std::string_view key, Deadline deadline) {
         detail::require_key(key);
         const Act act{"removing", key};
-        send(Request(Opcode::delete_key).key(key), act, deadline);
-        return receive_int<std::int64_t>(act, deadline) > 0;
+        channel_.send(Request(Opcode::delete_key).key(key), act, deadline);
+        return channel_.receive<std::int64_t>(act, deadline) > 0;
     }
 
     [[nodiscard]] std::int64_t num_keys(Deadline deadline) {
-        const Act act{"counting the keys", {}};
-        send(Request(Opcode::num_keys), act, deadline);
-        const auto n = receive_int<std::int64_t>(act, deadline);
-        if (n < 0) broken(act, fmt::format("it counted {}", n));
+        const Act act{"counting the keys"};
+        channel_.send(Request(Opcode::num_keys), act, deadline);
+        const auto n = channel_.receive<std::int64_t>(act, deadline);
+        if (n < 0) channel_.broken(act, fmt::format("it counted {}", n));
         return n;
     }
 
 private:
+    using Act = detail::Act;
     using Opcode = detail::Opcode;
     using Request = detail::RequestWriter;
 
-    /// What an operation is about, for error texts.
-    struct Act {
-        std::string_view verb;
-        std::string_view key;
-
-        [[nodiscard]] std::string text() const {
-            return key.empty() ? std::string(verb) : fmt::format("{} {}", verb, detail::printable(key));
-        }
-    };
-
-    /// Bytes of a key on the wire besides its own.
+    /// Bytes of a key and a value on the wire besides their own, about.
     static constexpr std::size_t overhead = 24;
 
     template <class Visit>
@@ -191,122 +180,11 @@ private:
         if (wait(keys, deadline)) return;
         const std::chrono::duration<double> waited = Deadline::Clock::now() - start;
         throw Error(errc::timeout, Stage::store,
-                    fmt::format("timed out after {:.1f} s waiting at the store {} for {}", waited.count(), where_,
+                    fmt::format("timed out after {:.1f} s waiting at the store {} for {}", waited.count(), address(),
                                 detail::printable(keys)));
     }
 
-    bool wait_batch(std::span<const std::string> keys, Deadline deadline) {
-        if (deadline.expired() || !settle(deadline)) return false;
-        const Act act{"waiting for", keys[0]};
-        transmit(with_keys(Opcode::wait, keys), act, deadline);
-        char answer = 0;
-        const detail::Transfer transfer = stream_.receive(&answer, 1, deadline);
-        if (transfer.end == detail::Transfer::End::timeout) {
-            transmit(Request(Opcode::cancel_wait), act, deadline);
-            cancelling_ = true;
-            return false;
-        }
-        if (!transfer) lost(act, transfer);
-        if (answer != detail::wire_wait_done) unexpected(act, answer);
-        return true;
-    }
-
-    /// Takes the answers of a wait that was cancelled: that it is cancelled, perhaps that it was done before. They are
-    /// not waited for when the wait times out, so that it ends on time. False when they do not come by the deadline;
-    /// nothing is lost then.
-    bool settle(Deadline deadline) {
-        const Act act{"cancelling a wait", {}};
-        while (cancelling_) {
-            char answer = 0;
-            const detail::Transfer transfer = stream_.receive(&answer, 1, deadline);
-            if (transfer.end == detail::Transfer::End::timeout) return false;
-            if (!transfer) lost(act, transfer);
-            if (answer == detail::wire_wait_cancelled)
-                cancelling_ = false;
-            else if (answer != detail::wire_wait_done)
-                unexpected(act, answer);
-        }
-        return true;
-    }
-
-    void require_alive() const {
-        if (stream_.is_open()) return;
-        throw Error(errc::closed, Stage::store,
-                    death_.empty() ? "this store was moved from"
-                                   : fmt::format("the store at {} cannot be used any more: {}", where_, death_));
-    }
-
-    /// Ready to send a request whose reply, if any, comes next.
-    void require_ready(std::string_view verb, Deadline deadline) {
-        require_alive();
-        if (deadline.expired() || !settle(deadline))
-            throw Error(errc::timeout, Stage::store,
-                        fmt::format("the deadline had passed before {} at the store {}", verb, where_));
-    }
-
-    void send(const Request& request, const Act& act, Deadline deadline) {
-        require_ready(act.verb, deadline);
-        transmit(request, act, deadline);
-    }
-
-    void transmit(const Request& request, const Act& act, Deadline deadline) {
-        if (const detail::Transfer transfer = stream_.send(request.bytes(), deadline); !transfer) lost(act, transfer);
-    }
-
-    void receive(char* to, std::size_t size, const Act& act, Deadline deadline) {
-        if (const detail::Transfer transfer = stream_.receive(to, size, deadline); !transfer) lost(act, transfer);
-    }
-
-    char receive_byte(const Act& act, Deadline deadline) {
-        char byte = 0;
-        receive(&byte, 1, act, deadline);
-        return byte;
-    }
-
-    template <std::integral Int>
-    Int receive_int(const Act& act, Deadline deadline) {
-        char bytes[sizeof(Int)];
-        receive(bytes, sizeof bytes, act, deadline);
-        return detail::get_int<Int>(bytes);
-    }
-
-    std::string receive_value(const Act& act, Deadline deadline) {
-        const auto size = receive_int<std::uint64_t>(act, deadline);
-        if (size > max_grown_value_bytes)
-            broken(act, fmt::format("it announced a value of {} bytes; the most is {}", size, max_grown_value_bytes));
-        std::string value(static_cast<std::size_t>(size), '\0');
-        receive(value.data(), value.size(), act, deadline);
-        return value;
-    }
-
-    [[noreturn]] void lost(const Act& act, const detail::Transfer& transfer) {
-        const bool timeout = transfer.end == detail::Transfer::End::timeout;
-        die(timeout ? errc::timeout : errc::connection,
-            timeout ? "do: see whether the process that serves it is stopped or overloaded, or give it more time"
-                    : "do: see why the process that serves it (rank 0, or the launcher) ended or refused the request",
-            act, to_string(transfer));
-    }
-
-    [[noreturn]] void unexpected(const Act& act, char answer) {
-        broken(act, fmt::format("it answered {}", detail::printable(std::string_view(&answer, 1))));
-    }
-
-    [[noreturn]] void broken(const Act& act, const std::string& seen) {
-        die(errc::protocol, "do: see whether what listens there is muster's store or that of torch 2.5 or later", act,
-            seen);
-    }
-
-    [[noreturn]] void die(errc code, std::string_view advice, const Act& act, const std::string& seen) {
-        stream_.close();
-        death_ = fmt::format("{}: {}", act.text(), seen);
-        throw Error(code, Stage::store,
-                    fmt::format("lost the store at {} while {}\n  seen: {}\n  {}", where_, act.text(), seen, advice));
-    }
-
-    std::string where_;
-    detail::Stream stream_;
-    std::string death_;       ///< why it is closed
-    bool cancelling_ = false; ///< a cancelled wait has answers to come
+    detail::Channel channel_;
 };
 
 static_assert(Store<TcpStore>);

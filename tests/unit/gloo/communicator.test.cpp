@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <muster/comm/concept.hpp>
 #include <muster/gloo/communicator.hpp>
 
-#include <muster/comm/concept.hpp>
-
 #include <catch2/catch_test_macros.hpp>
-
-#include "../../support/gloo_ranks.hpp"
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <concepts>
 #include <cstddef>
-#include <cmath>
 #include <cstdint>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <vector>
+
+#include "../../support/gloo_ranks.hpp"
 
 using muster::GlooCommunicator;
 using namespace std::chrono_literals;
@@ -58,29 +57,38 @@ template <class T, class Op>
 T reduced(int size, std::size_t i, Op op) {
     using Wide = std::conditional_t<std::is_integral_v<T>, std::uint64_t, double>;
     const auto own = [&](int rank) {
-        if constexpr (std::same_as<Op, muster::PremulSum<T>>) return static_cast<Wide>(value<T>(rank, i)) * static_cast<Wide>(op.factor);
+        if constexpr (std::same_as<Op, muster::PremulSum<T>>)
+            return static_cast<Wide>(value<T>(rank, i)) * static_cast<Wide>(op.factor);
         return static_cast<Wide>(value<T>(rank, i));
     };
     Wide result = own(0);
     for (int rank = 1; rank < size; ++rank) {
         const auto next = own(rank);
-        if constexpr (std::same_as<Op, muster::Prod>) result *= next;
-        else if constexpr (std::same_as<Op, muster::Min>) result = static_cast<T>(next) < static_cast<T>(result) ? next : result;
-        else if constexpr (std::same_as<Op, muster::Max>) result = static_cast<T>(result) < static_cast<T>(next) ? next : result;
-        else result += next;
+        if constexpr (std::same_as<Op, muster::Prod>)
+            result *= next;
+        else if constexpr (std::same_as<Op, muster::Min>)
+            result = static_cast<T>(next) < static_cast<T>(result) ? next : result;
+        else if constexpr (std::same_as<Op, muster::Max>)
+            result = static_cast<T>(result) < static_cast<T>(next) ? next : result;
+        else
+            result += next;
     }
     auto joined = static_cast<T>(result);
     if constexpr (std::same_as<Op, muster::Avg>) {
-        if constexpr (std::is_integral_v<T>) joined = static_cast<T>(static_cast<std::intmax_t>(joined) / size);
-        else joined /= static_cast<T>(size);
+        if constexpr (std::is_integral_v<T>)
+            joined = static_cast<T>(static_cast<std::intmax_t>(joined) / size);
+        else
+            joined /= static_cast<T>(size);
     }
     return joined;
 }
 
 template <class T>
 bool close_to(T a, T b) {
-    if constexpr (std::is_integral_v<T>) return a == b;
-    else return std::abs(a - b) <= std::abs(b) * T(1e-5);
+    if constexpr (std::is_integral_v<T>)
+        return a == b;
+    else
+        return std::abs(a - b) <= std::abs(b) * T(1e-5);
 }
 
 template <class T, class Op>
@@ -89,7 +97,8 @@ void check_reductions(GlooCommunicator& comm, std::size_t n, Op op) {
     const auto in = values<T>(comm.rank(), n);
     const auto right = [&](const std::vector<T>& data, std::size_t offset, const std::string& what) {
         for (std::size_t i = 0; i < data.size(); ++i) {
-            check(close_to(data[i], reduced<T>(comm.size(), offset + i, op)), what + " is wrong at " + std::to_string(i));
+            check(close_to(data[i], reduced<T>(comm.size(), offset + i, op)),
+                  what + " is wrong at " + std::to_string(i));
         }
     };
 
@@ -109,8 +118,10 @@ void check_reductions(GlooCommunicator& comm, std::size_t n, Op op) {
         if (comm.rank() == root) right(result, 0, "reduce");
         buffer = in;
         comm.reduce(buffer, op, root);
-        if (comm.rank() == root) right(buffer, 0, "reduce in place");
-        else check(buffer == in, "reduce in place changed the buffer of another rank");
+        if (comm.rank() == root)
+            right(buffer, 0, "reduce in place");
+        else
+            check(buffer == in, "reduce in place changed the buffer of another rank");
     }
 
     const auto all = values<T>(comm.rank(), whole);
@@ -203,8 +214,8 @@ void check_moves(GlooCommunicator& comm, std::size_t n) {
 /// apart: none, fewer than ranks, odd.
 template <class T>
 void check_type(GlooCommunicator& comm) {
-    for (const std::size_t n : {0, 1, 13}) check_moves<T>(comm, n);
-    for (const std::size_t n : {0, 1, 257}) check_reductions<T>(comm, n, muster::sum);
+    for (const std::size_t n : {0U, 1U, 13U}) check_moves<T>(comm, n);
+    for (const std::size_t n : {0U, 1U, 257U}) check_reductions<T>(comm, n, muster::sum);
     check_reductions<T>(comm, 13, muster::min);
     check_reductions<T>(comm, 13, muster::max);
     check_reductions<T>(comm, 13, muster::avg);

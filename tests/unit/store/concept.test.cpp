@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <muster/store/concept.hpp>
-
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
 #include <muster/store/any_store.hpp>
+#include <muster/store/concept.hpp>
 #include <muster/store/limits.hpp>
 #include <muster/store/memory.hpp>
 #include <muster/store/prefix.hpp>
@@ -54,20 +53,48 @@ struct Archetype {
     bool remove(std::string_view, Deadline) { return true; }
     std::int64_t num_keys(Deadline) { return 0; }
 };
-struct NoSet : Archetype { void set() = delete; };
-struct NoGet : Archetype { void get() = delete; };
-struct NoWait : Archetype { void wait() = delete; };
-struct NoCheck : Archetype { void check() = delete; };
-struct NoAdd : Archetype { void add() = delete; };
-struct NoCompareSet : Archetype { void compare_set() = delete; };
-struct NoAppend : Archetype { void append() = delete; };
-struct NoMultiGet : Archetype { void multi_get() = delete; };
-struct NoMultiSet : Archetype { void multi_set() = delete; };
-struct NoRemove : Archetype { void remove() = delete; };
-struct NoNumKeys : Archetype { void num_keys() = delete; };
-struct WaitSaysNothing : Archetype { void wait(Keys, Deadline) {} };
-struct GetWithoutDeadline : Archetype { std::string get(std::string_view) { return {}; } };
-struct NarrowCounter : Archetype { int add(std::string_view, std::int64_t, Deadline) { return 0; } };
+struct NoSet : Archetype {
+    void set() = delete;
+};
+struct NoGet : Archetype {
+    void get() = delete;
+};
+struct NoWait : Archetype {
+    void wait() = delete;
+};
+struct NoCheck : Archetype {
+    void check() = delete;
+};
+struct NoAdd : Archetype {
+    void add() = delete;
+};
+struct NoCompareSet : Archetype {
+    void compare_set() = delete;
+};
+struct NoAppend : Archetype {
+    void append() = delete;
+};
+struct NoMultiGet : Archetype {
+    void multi_get() = delete;
+};
+struct NoMultiSet : Archetype {
+    void multi_set() = delete;
+};
+struct NoRemove : Archetype {
+    void remove() = delete;
+};
+struct NoNumKeys : Archetype {
+    void num_keys() = delete;
+};
+struct WaitSaysNothing : Archetype {
+    void wait(Keys, Deadline) {}
+};
+struct GetWithoutDeadline : Archetype {
+    std::string get(std::string_view) { return {}; }
+};
+struct NarrowCounter : Archetype {
+    int add(std::string_view, std::int64_t, Deadline) { return 0; }
+};
 struct Immovable : Archetype {
     Immovable(Immovable&&) = delete;
 };
@@ -371,15 +398,17 @@ TEMPLATE_LIST_TEST_CASE("two threads race", "[store]", Hubs) {
     constexpr int rounds = 300;
     const auto work = [&] {
         auto store = hub.store();
+        std::string seen;
         for (int i = 0; i < rounds; ++i) {
             store.add("sum", 1, soon());
-            for (std::string seen;;) {
+            for (;;) {
                 const std::string want = std::to_string((seen.empty() ? 0 : std::stoi(seen)) + 1);
                 // Only the one who stored it may count it, so the value says who that was.
-                const std::string mark = want + " " + std::to_string(std::hash<std::thread::id>()(std::this_thread::get_id()));
+                const std::string mark =
+                    want + " " + std::to_string(std::hash<std::thread::id>()(std::this_thread::get_id()));
                 const std::string now = store.compare_set("turn", seen, mark, soon());
-                if (now == mark) break;
                 seen = now;
+                if (now == mark) break;
             }
             store.append("log", "x", soon());
         }

@@ -86,7 +86,7 @@ TEST_CASE("requests are the same however the stream is cut") {
     CHECK(whole[12].texts.empty());
     CHECK(whole[13].texts == std::vector<std::string>{"/a", "1", "/b", "2"});
     CHECK(whole[14].number == 0xFFFFFFFF);
-    for (const std::size_t piece : {1, 2, 3, 5, 7, 11, 64, 4000, 65536}) CHECK(parse(bytes, piece) == whole);
+    for (const std::size_t piece : {1u, 2u, 3u, 5u, 7u, 11u, 64u, 4000u, 65536u}) CHECK(parse(bytes, piece) == whole);
 }
 
 TEST_CASE("the first request, and only the first, is VALIDATE") {
