@@ -24,14 +24,13 @@ setup_meson_is_new() {
 }
 
 setup_openmpi() {
-    local name
-    for name in mpirun.openmpi mpirun; do
-        if setup_has "$name" && [[ $("$name" --version 2>/dev/null) == *'Open MPI'* ]]; then
-            echo "$name"
-            return
-        fi
-    done
-    return 1
+    if setup_has mpirun.openmpi; then
+        echo mpirun.openmpi
+    elif setup_has mpirun && [[ $(mpirun --version 2>/dev/null) == *'Open MPI'* ]]; then
+        echo mpirun
+    else
+        return 1
+    fi
 }
 
 setup_llvm() {

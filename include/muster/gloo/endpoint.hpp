@@ -3,6 +3,7 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/text.hpp>
 #include <muster/gloo/context.hpp>
 #include <muster/gloo/device.hpp>
 #include <muster/gloo/error.hpp>
@@ -139,7 +140,7 @@ private:
     [[nodiscard]] int global(int rank) const { return ranks_[static_cast<std::size_t>(rank)]; }
 
     [[noreturn]] void fail(errc code, std::string_view what, std::string_view said, std::vector<int> about) const {
-        auto text = fmt::format("rank {} of the Gloo group of {} {}", global(rank_), detail::rank_list(ranks_), what);
+        auto text = fmt::format("rank {} of the Gloo group of {} {}", global(rank_), detail::ranks_text(ranks_), what);
         if (!said.empty()) text += fmt::format("\n  Gloo: {}", said);
         throw Error(code, Stage::communicator, text, {.rank = global(rank_), .ranks = std::move(about)});
     }

@@ -45,13 +45,4 @@ struct GlooFailure : std::runtime_error {
     return said.find("Timed out waiting") != std::string_view::npos;
 }
 
-/// "rank 3" or "ranks 0, 1, 2"; long lists are cut in the middle.
-[[nodiscard]] inline std::string rank_list(std::span<const int> ranks) {
-    constexpr std::size_t most = 16;
-    if (ranks.size() == 1) return fmt::format("rank {}", ranks.front());
-    if (ranks.size() <= most) return fmt::format("ranks {}", fmt::join(ranks, ", "));
-    return fmt::format("ranks {}, ..., {} ({} in all)", fmt::join(ranks.first(most - 2), ", "), ranks.back(),
-                       ranks.size());
-}
-
 } // namespace muster::inline v0_1::detail

@@ -43,7 +43,7 @@ inline void copy_bytes(ConstBytes in, Bytes out) {
     if (in.data() != out.data()) std::copy(in.begin(), in.end(), out.begin());
 }
 
-inline void gloo_broadcast(GlooState& state, GlooCall call, Bytes buffer) {
+inline void gloo_broadcast(GlooState& state, const GlooCall& call, Bytes buffer) {
     state.run(call, [&](std::uint32_t tag) {
         ::gloo::BroadcastOptions options(state.context());
         options.setOutput(buffer.data(), buffer.size());
@@ -54,7 +54,7 @@ inline void gloo_broadcast(GlooState& state, GlooCall call, Bytes buffer) {
 }
 
 /// `in` may be this rank's part of `out`.
-inline void gloo_all_gather(GlooState& state, GlooCall call, ConstBytes in, Bytes out, Deadline deadline) {
+inline void gloo_all_gather(GlooState& state, const GlooCall& call, ConstBytes in, Bytes out, Deadline deadline) {
     if (!in.empty()) copy_bytes(in, out.subspan(static_cast<std::size_t>(state.rank) * in.size(), in.size()));
     state.run(call, deadline, [&](std::uint32_t tag) {
         ::gloo::AllgatherOptions options(state.context());
@@ -64,7 +64,7 @@ inline void gloo_all_gather(GlooState& state, GlooCall call, ConstBytes in, Byte
     });
 }
 
-inline void gloo_all_to_all(GlooState& state, GlooCall call, ConstBytes in, Bytes out) {
+inline void gloo_all_to_all(GlooState& state, const GlooCall& call, ConstBytes in, Bytes out) {
     if (state.size() == 1) copy_bytes(in, out);
     state.run(call, [&](std::uint32_t tag) {
         ::gloo::AlltoallOptions options(state.context());
@@ -76,7 +76,7 @@ inline void gloo_all_to_all(GlooState& state, GlooCall call, ConstBytes in, Byte
 }
 
 /// `out` counts on the root, where `in` may be its own part of it.
-inline void gloo_gather(GlooState& state, GlooCall call, ConstBytes in, Bytes out) {
+inline void gloo_gather(GlooState& state, const GlooCall& call, ConstBytes in, Bytes out) {
     const bool root = state.rank == call.root;
     const auto own = static_cast<std::size_t>(state.rank) * in.size();
     if (root && state.size() == 1) copy_bytes(in, out);
@@ -94,7 +94,7 @@ inline void gloo_gather(GlooState& state, GlooCall call, ConstBytes in, Bytes ou
 }
 
 /// `in` counts on the root, where `out` may be its own part of it.
-inline void gloo_scatter(GlooState& state, GlooCall call, ConstBytes in, Bytes out) {
+inline void gloo_scatter(GlooState& state, const GlooCall& call, ConstBytes in, Bytes out) {
     const bool root = state.rank == call.root;
     const auto own = static_cast<std::size_t>(state.rank) * out.size();
     if (root && state.size() == 1) copy_bytes(in, out);
@@ -122,7 +122,7 @@ inline void gloo_scatter(GlooState& state, GlooCall call, ConstBytes in, Bytes o
 }
 
 /// `call.root` is the peer for both; both sides name the call alike.
-inline void gloo_send(GlooState& state, GlooCall call, ConstBytes buffer, int peer) {
+inline void gloo_send(GlooState& state, const GlooCall& call, ConstBytes buffer, int peer) {
     const auto slot = message_slot(call, state.sent[static_cast<std::size_t>(peer)]++);
     if (buffer.empty()) return;
     state.attempt("send", Deadline::after(state.options.timeout), [&] {
@@ -132,7 +132,7 @@ inline void gloo_send(GlooState& state, GlooCall call, ConstBytes buffer, int pe
     });
 }
 
-inline void gloo_recv(GlooState& state, GlooCall call, Bytes buffer, int peer) {
+inline void gloo_recv(GlooState& state, const GlooCall& call, Bytes buffer, int peer) {
     const auto slot = message_slot(call, state.received[static_cast<std::size_t>(peer)]++);
     if (buffer.empty()) return;
     state.attempt("recv", Deadline::after(state.options.timeout), [&] {
@@ -142,44 +142,76 @@ inline void gloo_recv(GlooState& state, GlooCall call, Bytes buffer, int peer) {
     });
 }
 
-/// `in` may be `out`.
+/// Elements that Gloo reduces in place: it knows their number and size, and how two of them are joined.
+struct GlooElements {
+    void* data;
+    std::size_t count;
+    std::size_t size;
+    void (*combine)(void*, const void*, const void*, std::size_t);
+};
+
 template <class Op, HostElement T>
-void gloo_all_reduce(GlooState& state, GlooCall call, std::span<const T> in, std::span<T> out, const Op& op) {
-    prepare(in, out, op);
+[[nodiscard]] GlooElements gloo_elements(std::span<T> data) noexcept {
+    return {data.data(), data.size(), sizeof(T), &combine_all<Op, T>};
+}
+
+/// Gloo takes the size of the elements from the type of the pointer.
+template <class GlooCollectiveOptions>
+void set_elements(GlooCollectiveOptions& options, const GlooElements& elements) {
+    switch (elements.size) {
+        case 1: options.setOutput(static_cast<std::uint8_t*>(elements.data), elements.count); break;
+        case 2: options.setOutput(static_cast<std::uint16_t*>(elements.data), elements.count); break;
+        case 4: options.setOutput(static_cast<std::uint32_t*>(elements.data), elements.count); break;
+        default: options.setOutput(static_cast<std::uint64_t*>(elements.data), elements.count); break;
+    }
+    options.setReduceFunction(elements.combine);
+}
+
+inline void run_all_reduce(GlooState& state, const GlooCall& call, const GlooElements& elements) {
     state.run(call, [&](std::uint32_t tag) {
         ::gloo::AllreduceOptions options(state.context());
-        options.setOutput(out.data(), out.size());
-        options.setReduceFunction(&combine_all<Op, T>);
+        set_elements(options, elements);
         set_call(options, tag);
         ::gloo::allreduce(options);
     });
+}
+
+inline void run_reduce(GlooState& state, const GlooCall& call, const GlooElements& elements) {
+    state.run(call, [&](std::uint32_t tag) {
+        ::gloo::ReduceOptions options(state.context());
+        set_elements(options, elements);
+        options.setRoot(call.root);
+        set_call(options, tag);
+        ::gloo::reduce(options);
+    });
+}
+
+/// `in` may be `out`.
+template <class Op, HostElement T>
+void gloo_all_reduce(GlooState& state, const GlooCall& call, std::span<const T> in, std::span<T> out, const Op& op) {
+    prepare(in, out, op);
+    run_all_reduce(state, call, gloo_elements<Op>(out));
     finish<Op, T>(out, state.size());
 }
 
 /// `out` counts on the root, where `in` may be `out`. The other ranks work in memory of their own.
 template <class Op, HostElement T>
-void gloo_reduce(GlooState& state, GlooCall call, std::span<const T> in, std::span<T> out, const Op& op) {
+void gloo_reduce(GlooState& state, const GlooCall& call, std::span<const T> in, std::span<T> out, const Op& op) {
     std::vector<T> scratch;
     if (state.rank != call.root) {
         scratch.resize(in.size());
         out = scratch;
     }
     prepare(in, out, op);
-    state.run(call, [&](std::uint32_t tag) {
-        ::gloo::ReduceOptions options(state.context());
-        options.setOutput(out.data(), out.size());
-        options.setRoot(call.root);
-        options.setReduceFunction(&combine_all<Op, T>);
-        set_call(options, tag);
-        ::gloo::reduce(options);
-    });
+    run_reduce(state, call, gloo_elements<Op>(out));
     if (state.rank == call.root) finish<Op, T>(out, state.size());
 }
 
 /// Gloo has no such collective with options: every rank collects all contributions to its part and joins them in rank
 /// order. That moves what a ring moves, and leaves `in` alone. `out` may be this rank's part of `in`.
 template <class Op, HostElement T>
-void gloo_reduce_scatter(GlooState& state, GlooCall call, std::span<const T> in, std::span<T> out, const Op& op) {
+void gloo_reduce_scatter(GlooState& state, const GlooCall& call, std::span<const T> in, std::span<T> out,
+                         const Op& op) {
     std::vector<T> mine;
     if constexpr (prepares<Op>) {
         mine.resize(in.size());

@@ -4,6 +4,7 @@
 #include <muster/comm/concept.hpp>
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/text.hpp>
 #include <muster/gloo/endpoint.hpp>
 #include <muster/gloo/operations.hpp>
 #include <muster/gloo/payload.hpp>
@@ -148,7 +149,7 @@ inline std::unique_ptr<GlooState> gloo_split(GlooState& parent, int color, int k
             if (answers[i].empty()) continue;
             throw Error(errc::remote, Stage::communicator,
                         fmt::format("split of the Gloo communicator of {} failed on rank {}:\n  {}",
-                                    rank_list(parent.ranks), parent.ranks[i], answers[i]),
+                                    ranks_text(parent.ranks), parent.ranks[i], answers[i]),
                         {.rank = parent.global_rank(), .ranks = {parent.ranks[i]}});
         }
     }

@@ -3,6 +3,7 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/text.hpp>
 #include <muster/gloo/context.hpp>
 #include <muster/gloo/endpoint.hpp>
 #include <muster/gloo/error.hpp>
@@ -126,20 +127,7 @@ public:
     /// Runs `body` until `deadline`; what it throws becomes an Error and ends the communicator.
     template <class Body>
     void attempt(std::string_view operation, Deadline deadline, Body body) {
-        require_open(operation);
-        const auto start = Deadline::Clock::now();
-        context_->transport().set_deadline(deadline);
-        try {
-            body();
-        } catch (const GlooFailure& failure) {
-            fail(operation, start, failure);
-        } catch (const std::exception& error) {
-            // An operation that was interrupted may trip over its closed connections in any way.
-            if (context_->transport().interrupted())
-                fail(operation, start, {GlooFailure::Kind::interrupted, {}, false, ""});
-            end(errc::backend, operation, "failed", error.what(), {}, "");
-        }
-        context_->transport().set_deadline(Deadline::never());
+        attempt_erased(operation, deadline, &body, [](void* what) { (*static_cast<Body*>(what))(); });
     }
 
     void barrier(std::string_view operation, Deadline deadline) {
@@ -205,9 +193,28 @@ public:
 private:
     enum class Status { open, failed, aborted, closed };
 
+    /// One copy of this for all operations: it is large, and they are many.
+    void attempt_erased(std::string_view operation, Deadline deadline, void* body, void (*call)(void*)) {
+        require_open(operation);
+        const auto start = Deadline::Clock::now();
+        context_->transport().set_deadline(deadline);
+        try {
+            call(body);
+        } catch (const GlooFailure& failure) {
+            fail(operation, start, failure);
+        } catch (const std::exception& error) {
+            // An operation that was interrupted may trip over its closed connections in any way.
+            if (context_->transport().interrupted()) {
+                fail(operation, start, {GlooFailure::Kind::interrupted, {}, false, ""});
+            }
+            end(errc::backend, operation, "failed", error.what(), {}, "");
+        }
+        context_->transport().set_deadline(Deadline::never());
+    }
+
     [[noreturn]] void refuse(std::string_view operation, std::string_view why) const {
         throw Error(errc::closed, Stage::communicator,
-                    fmt::format("{} on a Gloo communicator of {} that {}", operation, rank_list(ranks), why),
+                    fmt::format("{} on a Gloo communicator of {} that {}", operation, ranks_text(ranks), why),
                     {.rank = global_rank()});
     }
 
@@ -216,7 +223,7 @@ private:
         for (const int peer : failure.peers) {
             if (peer >= 0) about.push_back(ranks[static_cast<std::size_t>(peer)]);
         }
-        const auto whom = about.empty() ? std::string("a peer") : rank_list(about);
+        const auto whom = about.empty() ? std::string("a peer") : ranks_text(about);
         const auto waited =
             std::chrono::duration_cast<std::chrono::milliseconds>(Deadline::Clock::now() - start).count();
         switch (failure.kind) {
@@ -237,7 +244,7 @@ private:
     [[noreturn]] void end(errc code, std::string_view operation, std::string_view what, std::string_view said,
                           std::vector<int> about, std::string_view advice) {
         auto text = fmt::format("{} on rank {} of the Gloo communicator of {} {}", operation, global_rank(),
-                                rank_list(ranks), what);
+                                ranks_text(ranks), what);
         if (!said.empty()) text += fmt::format("\n  Gloo: {}", gloo_text(said));
         text += advice;
         failure_ = text;

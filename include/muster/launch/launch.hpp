@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <muster/core/text.hpp>
 #include <muster/launch/environment.hpp>
-
-#include <fmt/format.h>
 
 #include <cstdint>
 #include <optional>
@@ -21,9 +20,7 @@ struct Endpoint {
 
 /// host:port as people write it, an IPv6 address in brackets.
 [[nodiscard]] inline std::string to_string(const Endpoint& endpoint) {
-    const bool bare_ipv6 = endpoint.host.find(':') != std::string::npos && !endpoint.host.starts_with('[');
-    return bare_ipv6 ? fmt::format("[{}]:{}", endpoint.host, endpoint.port)
-                     : fmt::format("{}:{}", endpoint.host, endpoint.port);
+    return detail::host_port(endpoint.host, endpoint.port);
 }
 
 /// Who this process is in its job, as a plain value. The default is a job of this one process.

@@ -4,6 +4,7 @@
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
 #include <muster/core/log.hpp>
+#include <muster/core/text.hpp>
 #include <muster/roll_call/fields.hpp>
 #include <muster/roll_call/record.hpp>
 #include <muster/roll_call/responder.hpp>

@@ -3,6 +3,7 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/text.hpp>
 #include <muster/roll_call/fields.hpp>
 #include <muster/roll_call/record.hpp>
 #include <muster/roll_call/session.hpp>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/text.hpp>
 #include <muster/roll_call/fields.hpp>
 #include <muster/roll_call/record.hpp>
 
@@ -54,33 +55,6 @@ struct Finding {
     [[noreturn]] void raise(int rank) const { throw Error(code, stage, text, {rank, ranks, true}); }
 };
 
-/// An error's text within another's: its further lines are set deeper.
-[[nodiscard]] inline std::string quoted(std::string_view text) {
-    std::string result;
-    for (const char c : text) result += c == '\n' ? std::string("\n  ") : std::string(1, c);
-    return result;
-}
-
-/// "0-3, 5": ranks ascending, runs of three and more as a range.
-[[nodiscard]] inline std::string rank_list(std::vector<int> ranks) {
-    std::ranges::sort(ranks);
-    ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
-    std::vector<std::string> parts;
-    for (std::size_t i = 0; i < ranks.size();) {
-        std::size_t end = i + 1;
-        while (end < ranks.size() && ranks[end] == ranks[end - 1] + 1) ++end;
-        if (end - i < 3) end = i + 1;
-        parts.push_back(end - i < 3 ? fmt::format("{}", ranks[i]) : fmt::format("{}-{}", ranks[i], ranks[end - 1]));
-        i = end;
-    }
-    return fmt::format("{}", fmt::join(parts, ", "));
-}
-
-/// "rank 3" or "ranks 3, 5".
-[[nodiscard]] inline std::string ranks_text(const std::vector<int>& ranks) {
-    return fmt::format("{} {}", ranks.size() == 1 ? "rank" : "ranks", rank_list(ranks));
-}
-
 /// "0 (gpu01:4121), 1 (gpu01:4122)": at most a screenful; the rest as a number.
 [[nodiscard]] inline std::string process_list(std::span<const Record> records) {
     constexpr std::size_t most = 16;
@@ -89,11 +63,6 @@ struct Finding {
         parts.push_back(fmt::format("{} ({})", record.rank, process_name(record)));
     if (records.size() > most) parts.push_back(fmt::format("and {} more", records.size() - most));
     return fmt::format("{}", fmt::join(parts, ", "));
-}
-
-[[nodiscard]] inline std::string duration_text(std::chrono::milliseconds wait) {
-    return wait.count() % 1000 == 0 ? fmt::format("{} s", wait.count() / 1000)
-                                    : fmt::format("{:.3g} s", static_cast<double>(wait.count()) / 1000.0);
 }
 
 [[nodiscard]] inline std::vector<int> ranks_of(std::span<const Record> records) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <muster/core/deadline.hpp>
+#include <muster/core/text.hpp>
 
 #include <fmt/format.h>
 
@@ -40,17 +41,6 @@ struct Resolution {
     std::vector<Address> addresses;
     std::string problem;
 };
-
-/// An IPv6 address may stand in brackets, as in a URL.
-[[nodiscard]] inline std::string bare_host(std::string_view host) {
-    if (host.size() >= 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-    return std::string(host);
-}
-
-[[nodiscard]] inline std::string host_port(std::string_view host, std::uint16_t port) {
-    const std::string bare = bare_host(host);
-    return bare.find(':') == std::string::npos ? fmt::format("{}:{}", bare, port) : fmt::format("[{}]:{}", bare, port);
-}
 
 /// As numbers, without the port. Never asks a name server.
 [[nodiscard]] inline std::string to_string(const Address& address) {

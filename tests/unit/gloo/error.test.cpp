@@ -3,11 +3,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include <numeric>
-#include <vector>
 
 using muster::detail::gloo_text;
-using muster::detail::rank_list;
 using muster::detail::says_timeout;
 
 TEST_CASE("Gloo's text comes without its source line") {
@@ -22,14 +19,4 @@ TEST_CASE("Gloo's text comes without its source line") {
 TEST_CASE("timeouts are told by Gloo's words") {
     CHECK(says_timeout("[x.cc:1] Timed out waiting 2000ms for recv operation to complete"));
     CHECK_FALSE(says_timeout("Connection closed by peer"));
-}
-
-TEST_CASE("lists of ranks are short") {
-    std::vector<int> ranks{3};
-    CHECK(rank_list(ranks) == "rank 3");
-    ranks = {0, 1, 2};
-    CHECK(rank_list(ranks) == "ranks 0, 1, 2");
-    ranks.resize(1024);
-    std::iota(ranks.begin(), ranks.end(), 0);
-    CHECK(rank_list(ranks) == "ranks 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, ..., 1023 (1024 in all)");
 }

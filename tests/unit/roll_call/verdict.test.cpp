@@ -36,20 +36,6 @@ std::vector<Record> world(int size) {
 
 } // namespace
 
-TEST_CASE("rank lists") {
-    CHECK(rank_list({3, 5}) == "3, 5");
-    CHECK(rank_list({0, 1}) == "0, 1");
-    CHECK(rank_list({5, 0, 1, 2, 3, 3, 9, 8}) == "0-3, 5, 8, 9");
-    CHECK(rank_list({}).empty());
-    CHECK(ranks_text({7}) == "rank 7");
-    CHECK(ranks_text({7, 9}) == "ranks 7, 9");
-}
-
-TEST_CASE("durations") {
-    CHECK(duration_text(std::chrono::seconds(30)) == "30 s");
-    CHECK(duration_text(std::chrono::milliseconds(1500)) == "1.5 s");
-}
-
 TEST_CASE("a world in order is a world in order") { CHECK_FALSE(examine(world(4))); }
 
 TEST_CASE("missing ranks are all named, and so are those that arrived") {

@@ -33,14 +33,3 @@ TEST_CASE("names are resolved, or it is said why not") {
     CHECK(late.addresses.empty());
     CHECK_FALSE(late.problem.empty());
 }
-
-TEST_CASE("hosts with brackets, ports after them") {
-    CHECK(bare_host("[::1]") == "::1");
-    CHECK(bare_host("::1") == "::1");
-    CHECK(bare_host("gpu01") == "gpu01");
-    CHECK(bare_host("") == "");
-    CHECK(bare_host("[") == "[");
-    CHECK(host_port("::1", 80) == "[::1]:80");
-    CHECK(host_port("[::1]", 80) == "[::1]:80");
-    CHECK(host_port("gpu01", 29500) == "gpu01:29500");
-}

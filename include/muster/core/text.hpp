@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// How the texts of errors and reports write things.
+namespace muster::inline v0_1::detail {
+
+/// "0-3, 5": ascending, each once, runs of three and more as a range.
+[[nodiscard]] inline std::string rank_list(std::vector<int> ranks) {
+    std::sort(ranks.begin(), ranks.end());
+    ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
+    std::string text;
+    for (std::size_t i = 0; i < ranks.size();) {
+        std::size_t end = i + 1;
+        while (end < ranks.size() && ranks[end] == ranks[end - 1] + 1) ++end;
+        if (end - i < 3) end = i + 1;
+        if (!text.empty()) text += ", ";
+        text += std::to_string(ranks[i]);
+        if (end - i > 1) text += '-' + std::to_string(ranks[end - 1]);
+        i = end;
+    }
+    return text;
+}
+
+/// "rank 3" or "ranks 0-3, 5".
+[[nodiscard]] inline std::string ranks_text(const std::vector<int>& ranks) {
+    return (ranks.size() == 1 ? "rank " : "ranks ") + rank_list(ranks);
+}
+
+/// "30 s", "0.25 s".
+[[nodiscard]] inline std::string duration_text(std::chrono::milliseconds wait) {
+    std::string text = std::to_string(wait.count() / 1000);
+    if (const auto rest = wait.count() % 1000; rest > 0) {
+        text += '.' + std::to_string(1000 + rest).substr(1);
+        text.erase(text.find_last_not_of('0') + 1);
+    }
+    return text + " s";
+}
+
+/// An error's text within another's: its further lines are set deeper.
+[[nodiscard]] inline std::string quoted(std::string_view text) {
+    std::string result;
+    for (const char c : text) result += c == '\n' ? std::string("\n  ") : std::string(1, c);
+    return result;
+}
+
+/// A host without the brackets in which an IPv6 address may stand, as in a URL.
+[[nodiscard]] inline std::string bare_host(std::string_view host) {
+    if (host.size() >= 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+    return std::string(host);
+}
+
+/// "gpu01:29500", "[::1]:29500".
+[[nodiscard]] inline std::string host_port(std::string_view host, std::uint16_t port) {
+    const std::string bare = bare_host(host);
+    return (bare.find(':') == std::string::npos ? bare : '[' + bare + ']') + ':' + std::to_string(port);
+}
+
+} // namespace muster::inline v0_1::detail

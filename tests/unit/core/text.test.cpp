@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <muster/core/text.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <chrono>
+
+using namespace muster::detail;
+using namespace std::chrono_literals;
+
+TEST_CASE("rank lists") {
+    CHECK(rank_list({3, 5}) == "3, 5");
+    CHECK(rank_list({0, 1}) == "0, 1");
+    CHECK(rank_list({5, 0, 1, 2, 3, 3, 9, 8}) == "0-3, 5, 8, 9");
+    CHECK(rank_list({}).empty());
+    CHECK(ranks_text({7}) == "rank 7");
+    CHECK(ranks_text({9, 7}) == "ranks 7, 9");
+}
+
+TEST_CASE("durations") {
+    CHECK(duration_text(30s) == "30 s");
+    CHECK(duration_text(1500ms) == "1.5 s");
+    CHECK(duration_text(5ms) == "0.005 s");
+    CHECK(duration_text(0ms) == "0 s");
+}
+
+TEST_CASE("quoted text is set deeper") { CHECK(quoted("a\n  b\nc") == "a\n    b\n  c"); }
+
+TEST_CASE("hosts and ports") {
+    CHECK(host_port("gpu01", 1) == "gpu01:1");
+    CHECK(host_port("::1", 29500) == "[::1]:29500");
+    CHECK(host_port("[::1]", 29500) == "[::1]:29500");
+    CHECK(bare_host("[::1]") == "::1");
+    CHECK(bare_host("gpu01") == "gpu01");
+    CHECK(bare_host("[") == "[");
+    CHECK(bare_host("").empty());
+}
