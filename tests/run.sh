@@ -59,11 +59,11 @@ build() {
 
 # run_suites LABEL FOLDER MESON_TEST_ARGUMENTS...: each test of it counts.
 run_suites() {
-    local label=$1 log=$2/meson-logs/testlog.json status=0
+    local label=$1 logs=$2/meson-logs status=0
     echo "-- $label"
-    rm -f "$log"
+    rm -f "$logs"/testlog*.json
     meson test -C "$2" --no-rebuild --print-errorlogs "${@:3}" </dev/null || status=$?
-    python3 tests/support/tally.py "$label" "$log" "$status" >>"$results"
+    python3 tests/support/tally.py "$label" "$logs" "$status" >>"$results"
 }
 
 # Newer kernels place memory where the thread sanitizer of older compilers does not expect it.
@@ -98,19 +98,20 @@ else
 fi
 
 doing='default build'
-if step 'build' build "$build_dir"; then
+if step 'build' build "$build_dir" --buildtype=debug; then
     run_suites 'default' "$build_dir"
 fi
 
 if [ $full = yes ]; then
     doing='clang++'
-    if CXX=clang++ step 'clang++: build' build "$build_dir/clang" --buildtype=debug; then
+    if CXX=clang++ step 'clang++: build' build "$build_dir/clang" --buildtype=release; then
         run_suites 'clang++' "$build_dir/clang" --suite unit --suite static --suite compile-fail
     fi
 
     doing='address and undefined sanitizers'
     if step 'asan: build' build "$build_dir/asan" --buildtype=debug -Db_sanitize=address,undefined; then
         ASAN_OPTIONS=halt_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+            LSAN_OPTIONS="suppressions=$PWD/tests/support/leaks.supp:print_suppressions=0" \
             run_suites 'asan' "$build_dir/asan" --suite unit --suite multiprocess --timeout-multiplier 3
     fi
 
@@ -120,6 +121,9 @@ if [ $full = yes ]; then
         TSAN_OPTIONS=halt_on_error=1 run_suites 'tsan' "$build_dir/tsan" --suite unit --timeout-multiplier 3 \
             --wrapper "$(fixed_addresses)"
     fi
+
+    doing='docs/examples/run.sh'
+    step 'docs/examples/run.sh' docs/examples/run.sh || true
 
     doing='clang-format'
     check_with clang-format check_format

@@ -2,29 +2,28 @@
 # SPDX-License-Identifier: Apache-2.0
 # docs/examples/run.sh [--tp N] [--dp N] [--cp N] [--ranks N]   builds quickstart.cpp and launches it with Open MPI.
 #
-# Without extents the mesh is 2 x 2 x 2 on 8 processes. With all three, their product is launched; with some, 8, and the
-# program finds out what does not fit. --ranks launches another number. The exit status is the program's.
+# An extent that is not given is 2. With all three, their product is launched, else 8, and the program finds out what does
+# not fit. --ranks launches another number. The exit status is the program's.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 source "$root/tests/setup.sh"
 
-declare -A extents=()
+declare -A extents=([tp]=2 [dp]=2 [cp]=2)
+given=''
 ranks=
 while [ $# -gt 0 ]; do
     if ! [[ $1 =~ ^--(tp|dp|cp|ranks)$ && ${2-} =~ ^[1-9][0-9]{0,5}$ ]]; then
         sed -n '3,6s/^# \{0,1\}//p' "$root/docs/examples/run.sh" >&2
         exit 2
     fi
-    if [ "$1" = --ranks ]; then ranks=$2; else extents[${1#--}]=$2; fi
+    if [ "$1" = --ranks ]; then ranks=$2; else extents[${1#--}]=$2 given+=$1; fi
     shift 2
 done
-[ ${#extents[@]} -gt 0 ] || extents=([tp]=2 [dp]=2 [cp]=2)
 if [ -z "$ranks" ]; then
     ranks=8
-    [ ${#extents[@]} -lt 3 ] || ranks=$((extents[tp] * extents[dp] * extents[cp]))
+    [[ $given != *--tp* || $given != *--dp* || $given != *--cp* ]] || ranks=$((extents[tp] * extents[dp] * extents[cp]))
 fi
-arguments=()
-for axis in "${!extents[@]}"; do arguments+=("--$axis" "${extents[$axis]}"); done
+arguments=(--tp "${extents[tp]}" --dp "${extents[dp]}" --cp "${extents[cp]}")
 
 setup_packages build
 

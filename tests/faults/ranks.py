@@ -63,7 +63,8 @@ def missing_rank_0():
         group.wait(30)
         ended_with_error(ranks, 2 + LISTENING)
         for rank in ranks:
-            require("rank 0" in rank.error and "127.0.0.1" in rank.error, rank.error)
+            require("rank 0, which serves the store, did not arrive: no store could be reached at 127.0.0.1:" in
+                    rank.error and "about 0;" in rank.stderr, rank.error)
 
 
 def late_rank_is_waited_for():

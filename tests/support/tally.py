@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the log of one `meson test` run: tally.py LABEL TESTLOG_JSON EXIT_STATUS
+"""Reads the log of one `meson test` run: tally.py LABEL MESON_LOGS EXIT_STATUS
 
 Prints "passed|failed|skipped NAME" for each test to stdout, and to stderr why a test was skipped (its last line of output).
 """
@@ -10,8 +10,8 @@ import sys
 
 RESULTS = {"OK": "passed", "EXPECTEDFAIL": "passed", "SKIP": "skipped", "IGNORED": "skipped"}
 
-label, log, status = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
-tests = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+label, logs, status = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
+tests = [json.loads(line) for log in logs.glob("testlog*.json") for line in log.read_text().splitlines()]
 results = []
 for test in tests:
     name = f"{label}: {test['name']}"

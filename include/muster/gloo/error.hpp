@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
-#include <cstddef>
-#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>

@@ -50,10 +50,17 @@ namespace muster::inline v0_1::detail {
     std::unique_ptr<TcpStoreServer> server;
     if (launch.rank == 0 && !launch.endpoint_is_served)
         server = std::make_unique<TcpStoreServer>(address_to_serve(launch, deadline), endpoint.port);
-    TcpStore store(endpoint.host, endpoint.port, deadline);
-    // Jobs that share a store keep apart by their names.
-    return Meeting(AnyStore(PrefixStore<TcpStore>(std::move(store), fmt::format("muster/{}", launch.job))),
-                   std::move(server));
+    try {
+        TcpStore store(endpoint.host, endpoint.port, deadline);
+        // Jobs that share a store keep apart by their names.
+        return Meeting(AnyStore(PrefixStore<TcpStore>(std::move(store), fmt::format("muster/{}", launch.job))),
+                       std::move(server));
+    } catch (const Error& error) {
+        if (launch.endpoint_is_served || launch.rank == 0 || error.code() != errc::connection) throw;
+        throw Error(errc::missing_ranks, Stage::rendezvous,
+                    fmt::format("rank 0, which serves the store, did not arrive: {}", error.text()),
+                    {launch.rank, {0}, false});
+    }
 }
 
 } // namespace muster::inline v0_1::detail

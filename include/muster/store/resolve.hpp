@@ -3,6 +3,7 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/text.hpp>
+#include <muster/store/thread.hpp>
 
 #include <fmt/format.h>
 
@@ -20,7 +21,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -88,7 +88,7 @@ struct Resolution {
     };
     const auto request = std::make_shared<Request>();
     try {
-        std::thread([request, host, port] {
+        start_thread([request, host, port] {
             Resolution result;
             try {
                 result = look_up(host, port, 0);

@@ -5,10 +5,9 @@
 #include <muster/core/error.hpp>
 #include <muster/store/listen.hpp>
 #include <muster/store/service.hpp>
+#include <muster/store/thread.hpp>
 
 #include <fmt/format.h>
-
-#include <signal.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -61,24 +60,13 @@ public:
     [[nodiscard]] bool drain(Deadline deadline) const { return !service_ || service_->drain(deadline); }
 
 private:
-    /// The program's signals are for the program's threads.
     static std::thread start(detail::StoreService& service) {
-        sigset_t all, old;
-        ::sigfillset(&all);
-        if (const int error = ::pthread_sigmask(SIG_SETMASK, &all, &old); error != 0) cannot_start(error);
         try {
-            std::thread thread([&service] { service.run(); });
-            ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
-            return thread;
+            return detail::start_thread([&service] { service.run(); });
         } catch (const std::system_error& error) {
-            ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
-            cannot_start(error.code().value());
+            throw Error(errc::connection, Stage::store,
+                        fmt::format("cannot start the thread of a store server: {}", error.what()));
         }
-    }
-
-    [[noreturn]] static void cannot_start(int error) {
-        throw Error(errc::connection, Stage::store,
-                    fmt::format("cannot start the thread of a store server: {}", detail::errno_text(error)));
     }
 
     void close() noexcept {

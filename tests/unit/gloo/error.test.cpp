@@ -3,7 +3,6 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-
 using muster::detail::gloo_text;
 using muster::detail::says_timeout;
 
