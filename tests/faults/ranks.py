@@ -131,14 +131,16 @@ def doubled_rank_in_place_of_another():
 
 
 def doubled_rank_0_on_a_served_store():
+    """Rank 2 never comes, so that no world can form with one of the two before the other is there."""
     with served() as (group, environment, port):
-        ranks = group.ranks([worker, "--timeout", 20000], [0, 0], 2, port, environment)
-        time.sleep(1)
-        ranks += group.ranks([worker, "--timeout", 20000], [1], 2, port, environment)
+        ranks = group.ranks([worker, "--timeout", 20000], [1, 0, 0], 3, port, environment)
         group.wait(30, ranks)
         ended_with_error(ranks, 5)
         text = one_text(ranks)
         require("rank 0 is claimed by more than one process" in text, text)
+        late = group.ranks([worker, "--timeout", 1500], [2], 3, port, environment)
+        group.wait(30, late)
+        require("refused: rank 0 is claimed by more than one process" in late[0].error, late[0].error)
 
 
 def doubled_rank_0_that_serves():

@@ -4,6 +4,7 @@
 #include <muster/core/error.hpp>
 #include <muster/gloo/error.hpp>
 #include <muster/gloo/local_address.hpp>
+#include <muster/gloo/sigpipe.hpp>
 
 #include <fmt/format.h>
 #include <gloo/transport/context.h>
@@ -55,6 +56,7 @@ public:
                 attributes.hostname = loopback();
                 origin = "loopback, because no address was given";
             }
+            const detail::SigpipeGuard guard; // Gloo's thread starts under it
             shared_->device = ::gloo::transport::tcp::CreateDevice(attributes);
             shared_->text = fmt::format("{} ({})", shared_->device->str(), origin);
         } catch (const Error&) {

@@ -7,6 +7,7 @@
 #include <muster/gloo/context.hpp>
 #include <muster/gloo/endpoint.hpp>
 #include <muster/gloo/error.hpp>
+#include <muster/gloo/sigpipe.hpp>
 
 #include <fmt/format.h>
 #include <gloo/barrier.h>
@@ -199,6 +200,7 @@ private:
         const auto start = Deadline::Clock::now();
         context_->transport().set_deadline(deadline);
         try {
+            const SigpipeGuard guard;
             call(body);
         } catch (const GlooFailure& failure) {
             fail(operation, start, failure);

@@ -186,14 +186,17 @@ private:
 
     [[nodiscard]] Session accept(std::vector<Record> present) {
         store_.set(verdict_key(self_.nonce), encode_verdict(present), grace_);
-        store_.set(formed_key, encode_formed(self_, self_.world_size, serves_), grace_);
+        const std::string outcome = fmt::format("formed a world of {} ranks and went on", self_.world_size);
+        store_.set(formed_key, encode_formed(self_, outcome, serves_), grace_);
         (void)store_.remove(roll_key, grace_);
         return {self_.nonce, 0, std::move(present)};
     }
 
     [[noreturn]] void refuse(const Finding& finding) {
         if (log_) log_("muster: " + finding.text);
-        store_.set(verdict_key(self_.nonce), finding.encode(), grace_.extended_by(listening_time));
+        const Deadline soon = grace_.extended_by(listening_time);
+        store_.set(formed_key, encode_formed(self_, "refused: " + finding.text, false), soon);
+        store_.set(verdict_key(self_.nonce), finding.encode(), soon);
         finding.raise(0);
     }
 

@@ -22,7 +22,7 @@ namespace muster::inline v0_1::detail {
 
 // The keys that stand outside any session. Only texts that name a nonce drawn by the reader are believed.
 inline constexpr std::string_view roll_key = "roll";     ///< list of records, appended to by every rank
-inline constexpr std::string_view formed_key = "formed"; ///< who last formed a world here, for error texts
+inline constexpr std::string_view formed_key = "formed"; ///< what the last rank 0 here did, for error texts
 
 /// Set after the record was appended to the roll, so that rank 0 can wait for it.
 [[nodiscard]] inline std::string hello_key(int rank) { return fmt::format("hello/{}", rank); }
@@ -59,13 +59,12 @@ inline void say_hello(AnyStore& store, const Record& self, Deadline deadline) {
     store.set(hello_key(self.rank), self.nonce, deadline);
 }
 
-/// What rank 0 leaves behind for those who come after the world was formed.
-[[nodiscard]] inline std::string encode_formed(const Record& rank_0, int world_size, bool serves) {
+/// What rank 0 leaves behind for those who come after the roll call.
+[[nodiscard]] inline std::string encode_formed(const Record& rank_0, std::string_view outcome, bool stands) {
     Fields formed;
     formed.set("session", rank_0.nonce);
-    formed.set("text",
-               fmt::format("rank 0 ({}) formed a world of {} ranks and went on", process_name(rank_0), world_size));
-    if (serves) formed.set("serves", "yes");
+    formed.set("text", fmt::format("rank 0 ({}) {}", process_name(rank_0), outcome));
+    if (stands) formed.set("stands", "yes");
     return formed.encode();
 }
 
@@ -92,7 +91,7 @@ inline void say_hello(AnyStore& store, const Record& self, Deadline deadline) {
 /// that a launcher serves may hold a world that is gone; one that rank 0 serves ends with rank 0.
 inline void refuse_if_formed(AnyStore& store, const Record& self, Deadline deadline) {
     const Fields formed = read_formed(store, deadline);
-    if (formed.get("serves").empty()) return;
+    if (formed.get("stands").empty()) return;
     const std::string id = formed.get("session");
     one_too_many(self, read_verdict(store.get(verdict_key(id), deadline), id, self.rank));
 }
