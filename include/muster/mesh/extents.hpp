@@ -44,7 +44,7 @@ template <AxisTag Tag>
 }
 
 /// One axis as it was asked for, and by what.
-struct Request {
+struct ExtentRequest {
     std::string axis; ///< upper case, as in error texts
     int extent = dynamic;
     std::string from;
@@ -52,8 +52,8 @@ struct Request {
 
 /// From the constructor, else from <AXIS>_SIZE. An extent that the type fixes must not be contradicted by either.
 template <AxisTag Tag, int Extent>
-[[nodiscard]] Request request(const Extents& extents, const Environment& environment) {
-    Request result{upper(Tag::name), Extent, Extent == dynamic ? std::string() : "fixed by the type"};
+[[nodiscard]] ExtentRequest request(const Extents& extents, const Environment& environment) {
+    ExtentRequest result{upper(Tag::name), Extent, Extent == dynamic ? std::string() : "fixed by the type"};
     const auto take = [&](std::optional<int> value, const std::string& from) {
         if (!value) return;
         if (Extent != dynamic && *value != Extent)
@@ -73,13 +73,13 @@ template <AxisTag Tag, int Extent>
 
 /// "world size: 6, from WORLD_SIZE (torchrun); DP: 2, from DP_SIZE; TP, CP: fixed by the type"
 template <std::size_t N>
-[[nodiscard]] std::string origin_text(const Launch& launch, const std::array<Request, N>& requests) {
+[[nodiscard]] std::string origin_text(const Launch& launch, const std::array<ExtentRequest, N>& requests) {
     std::vector<std::string> parts{
         launch.from.world_size.empty()
             ? fmt::format("world size: {}, no launcher found", launch.world_size)
             : fmt::format("world size: {}, from {} ({})", launch.world_size, launch.from.world_size, launch.launcher)};
     std::vector<std::string> fixed;
-    for (const Request& each : requests) {
+    for (const ExtentRequest& each : requests) {
         if (each.from == "fixed by the type") {
             fixed.push_back(each.axis);
         } else {
