@@ -7,6 +7,7 @@ usage: ranks.py WORKER STORE_SERVER
 import pathlib
 import socket
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
@@ -320,6 +321,59 @@ def one_process_too_many():
         require("formed a world of 2 ranks and went on" in late[0].error, late[0].error)
 
 
+def strangers_on_the_port():
+    """Silent, talking and half-talking connections to rank 0 while the ranks meet: nobody is disturbed."""
+    with Group() as group:
+        port = free_port()
+        group.ranks([worker, "--timeout", 20000], [0], 3, port)
+        strangers = []
+        for words in (b"", b"GET / HTTP/1.1\r\n\r\n", b"\x00\xce\xf7\x85", b"\xff" * 4096,
+                      b"\x00\xce\xf7\x85\x3c\x01" + b"\xff" * 8):
+            end = time.monotonic() + 10
+            while True:
+                try:
+                    strangers.append(socket.create_connection(("127.0.0.1", port), timeout=10))
+                    break
+                except ConnectionRefusedError:
+                    require(time.monotonic() < end, "rank 0 does not listen")
+                    time.sleep(0.01)
+            strangers[-1].sendall(words)
+        group.ranks([worker, "--timeout", 20000], [1, 2], 3, port)
+        group.wait(30)
+        for stranger in strangers:
+            stranger.close()
+        require(all(process.code == 0 for process in group.all), "a rank failed")
+
+
+def something_else_on_the_port():
+    """What listens at the address is no store: rank 0 cannot serve there, and the others say what they met."""
+    with socket.create_server(("127.0.0.1", 0)) as other, Group() as group:
+        stop = threading.Event()
+
+        def answer():
+            other.settimeout(0.1)
+            while not stop.is_set():
+                try:
+                    connection, _ = other.accept()
+                except TimeoutError:
+                    continue
+                with connection:
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            ranks = group.ranks([worker, "--timeout", 10000], range(3), 3, other.getsockname()[1])
+            group.wait(30)
+        finally:
+            stop.set()
+            thread.join()
+        ended_with_error(ranks, 5)
+        require("in use" in ranks[0].error, ranks[0].error)
+        for rank in ranks[1:]:
+            require("is not a c10d store" in rank.error and "HTTP/1.1 400" in rank.error, rank.error)
+
+
 if __name__ == "__main__":
     sys.exit(main({
         test.__name__.replace("_", " "): test for test in (
@@ -329,4 +383,5 @@ if __name__ == "__main__":
             another_world_size, another_world_size_and_a_rank_outside, another_mesh,
             a_mesh_that_does_not_fit_on_one_rank, a_mesh_that_fits_nobody, failed_device, failed_connect,
             failed_connect_of_rank_0, killed_at_connect, killed_at_any_store_operation, restart_on_a_dirty_store,
-            restart_with_another_world_size, one_process_too_many)}))
+            restart_with_another_world_size, one_process_too_many, strangers_on_the_port,
+            something_else_on_the_port)}))

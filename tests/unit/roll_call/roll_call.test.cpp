@@ -231,9 +231,14 @@ TEST_CASE("a rank of another world is named on every rank") {
 }
 
 TEST_CASE("a rank outside the world is named on every rank") {
-    auto records = world(3);
-    records.push_back(record(6, 8));
-    check_refused(meet_all(MemoryStore(), records), errc::disagreement, {6}, "ranks disagree on the world size");
+    // It says hello before the world can be complete.
+    const MemoryStore store;
+    auto outside = std::async(std::launch::async, [&] { return meet(store, record(6, 8), 10s); });
+    MemoryStore handle = store;
+    while (hellos(handle) < 1) std::this_thread::yield();
+    auto ends = meet_all(store, world(3));
+    ends.push_back(outside.get());
+    check_refused(ends, errc::disagreement, {6}, "ranks disagree on the world size");
 }
 
 TEST_CASE("a rank with another mesh is named on every rank") {
