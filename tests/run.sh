@@ -36,6 +36,8 @@ finish() {
     exit "$status"
 }
 trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # step NAME COMMAND...: counts as one test; shows its output only when it fails.
 step() {
@@ -79,7 +81,7 @@ check_with() {
 }
 
 check_format() {
-    find include tests docs benchmarks \( -name '*.hpp' -o -name '*.cpp' \) -print0 |
+    find include tests docs \( -name '*.hpp' -o -name '*.cpp' \) -print0 |
         xargs -0 "$(setup_llvm clang-format)" --dry-run -Werror
 }
 

@@ -28,7 +28,8 @@ struct GlooFailure : std::runtime_error {
 /// What Gloo said, without the "[file:line] " of its own source in front.
 [[nodiscard]] inline std::string gloo_text(std::string_view said) {
     const auto end = said.find("] ");
-    if (said.starts_with('[') && end != std::string_view::npos && said.substr(0, end).find(".cc:") != said.npos) {
+    if (said.starts_with('[') && end != std::string_view::npos &&
+        said.substr(0, end).find(".cc:") != std::string_view::npos) {
         said.remove_prefix(end + 2);
     }
     while (said.ends_with(' ') || said.ends_with('\n')) said.remove_suffix(1);

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/text.hpp>
+#include <muster/store/fd.hpp>
+#include <muster/store/resolve.hpp>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -11,10 +14,8 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <memory>
 #include <set>
 #include <string>
@@ -36,23 +37,15 @@ namespace muster::inline v0_1::detail {
                                 "that the other ranks can reach",
                                 host, why));
     };
-    addrinfo hints{};
-    hints.ai_socktype = SOCK_STREAM;
-    addrinfo* found = nullptr;
-    if (const int rc = ::getaddrinfo(host.c_str(), nullptr, &hints, &found); rc != 0) {
-        refuse(rc == EAI_SYSTEM ? std::strerror(errno) : ::gai_strerror(rc));
-    }
-    const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> list(found, &::freeaddrinfo);
+    const Resolution found = look_up(bare_host(host), 0, 0);
+    if (!found.problem.empty()) refuse(found.problem);
     int error = 0;
-    for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
-        const int fd = ::socket(one->ai_family, one->ai_socktype | SOCK_CLOEXEC, one->ai_protocol);
-        const bool bound = fd >= 0 && ::bind(fd, one->ai_addr, one->ai_addrlen) == 0;
-        if (!bound) error = errno;
-        if (fd >= 0) ::close(fd); // nothing was written, so there is nothing to lose
-        if (!bound) continue;
-        if (auto text = numeric_address(one->ai_addr, one->ai_addrlen); !text.empty()) return text;
+    for (const Address& one : found.addresses) {
+        const Fd fd(::socket(one.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+        if (fd && ::bind(fd.get(), one.get(), one.size) == 0) return to_string(one);
+        error = errno;
     }
-    refuse(fmt::format("it is no address of this host ({})", std::strerror(error)));
+    refuse(fmt::format("it is no address of this host ({})", errno_text(error)));
     return {};
 }
 
@@ -61,7 +54,7 @@ namespace muster::inline v0_1::detail {
     ifaddrs* found = nullptr;
     if (::getifaddrs(&found) != 0) {
         throw Error(errc::connection, Stage::communicator,
-                    fmt::format("cannot list the network interfaces: {}", std::strerror(errno)));
+                    fmt::format("cannot list the network interfaces: {}", errno_text(errno)));
     }
     const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> list(found, &::freeifaddrs);
     std::string v6;

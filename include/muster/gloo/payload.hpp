@@ -131,7 +131,7 @@ struct GlooPayload {
         }
         payload.rank = expected_rank;
         payload.size = expected_size;
-        const int family = bytes.front();
+        const auto family = static_cast<unsigned char>(bytes.front());
         bytes.remove_prefix(1);
         if (expected_size == 1) {
             if (family != 0 || !bytes.empty()) refuse("addresses that nobody needs");

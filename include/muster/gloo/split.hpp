@@ -118,6 +118,7 @@ inline std::unique_ptr<GlooState> gloo_split(GlooState& parent, int color, int k
     const auto wishes = gather_wishes(parent, {color, key}, deadline);
     const auto members = color == no_color ? std::vector<int>{} : members_of(wishes, color);
     std::vector<int> ranks;
+    ranks.reserve(members.size());
     for (const int member : members) ranks.push_back(parent.ranks[static_cast<std::size_t>(member)]);
 
     std::shared_ptr<GlooContext> connected;
@@ -139,6 +140,7 @@ inline std::unique_ptr<GlooState> gloo_split(GlooState& parent, int color, int k
         const auto all = gather_texts(parent, payload, GlooPayload::most_bytes(largest), deadline);
         if (endpoint) {
             std::vector<std::string> payloads;
+            payloads.reserve(members.size());
             for (const int member : members) payloads.push_back(all[static_cast<std::size_t>(member)]);
             failure = connect_group(parent, endpoint, payloads, deadline, connected);
         }

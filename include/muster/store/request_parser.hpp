@@ -140,7 +140,8 @@ private:
         // A large request leaves nothing behind.
         constexpr std::size_t keep = std::size_t{128} * 1024;
         if (bytes() > keep && buffer_.size() - begin_ < keep) {
-            std::string(buffer_, begin_).swap(buffer_);
+            buffer_.erase(0, begin_);
+            buffer_.shrink_to_fit();
             begin_ = 0;
             std::vector<Text>().swap(fields_);
             std::vector<std::string_view>().swap(texts_);
