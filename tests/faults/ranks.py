@@ -228,6 +228,18 @@ def failed_connect_of_rank_0():
         require(f"rank 0 ({rank_process(ranks[0])}) failed" in one_text(ranks), ranks[1].error)
 
 
+def stalled_after_a_late_start():
+    """Making the axes has what is left of init's one deadline, not a time of its own."""
+    with Group() as group:
+        port, options = free_port(), ["--timeout", 8000, "--tp", 2]
+        early = group.ranks([worker, *options], [0, 1, 3], 4, port)
+        time.sleep(6)
+        late = group.ranks([worker, *options], [2], 4, port, r2=["--stall", 30000])
+        group.wait(20, early)
+        late[0].kill()
+        ended_with_error(early, 8 + LISTENING)
+
+
 def killed_at_connect():
     with Group() as group:
         ranks = group.ranks([worker, "--timeout", 3000], range(4), 4, free_port(), r2=["--die-connect"])
@@ -382,6 +394,6 @@ if __name__ == "__main__":
             doubled_rank_in_place_of_another, doubled_rank_0_on_a_served_store, doubled_rank_0_that_serves,
             another_world_size, another_world_size_and_a_rank_outside, another_mesh,
             a_mesh_that_does_not_fit_on_one_rank, a_mesh_that_fits_nobody, failed_device, failed_connect,
-            failed_connect_of_rank_0, killed_at_connect, killed_at_any_store_operation, restart_on_a_dirty_store,
+            failed_connect_of_rank_0, stalled_after_a_late_start, killed_at_connect, killed_at_any_store_operation, restart_on_a_dirty_store,
             restart_with_another_world_size, one_process_too_many, strangers_on_the_port,
             something_else_on_the_port)}))

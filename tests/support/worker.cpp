@@ -9,6 +9,7 @@
 //   fail-connect          throw when the backend connects, after the roll call
 //   die-connect           end without a word at that place
 //   slow-connect MS       connect late
+//   stall MS              connect, then do nothing for so long before the axes are made
 //   die-after-commit      end without a word once the mesh is formed
 //   linger MS             keep the mesh open for so long
 // and MUSTER_FAULT_RANK, if set, limits it to that rank.
@@ -118,7 +119,9 @@ public:
         if (has("--slow-connect")) std::this_thread::sleep_for(std::chrono::milliseconds(arguments["--slow-connect"]));
         if (has("--die-connect")) die("connect");
         if (has("--fail-connect")) throw std::runtime_error("the network burns");
-        return Gloo::connect(store, session, deadline);
+        Communicator world = Gloo::connect(store, session, deadline);
+        if (has("--stall")) std::this_thread::sleep_for(std::chrono::milliseconds(arguments["--stall"]));
+        return world;
     }
 };
 

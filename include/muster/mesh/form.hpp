@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <optional>
@@ -78,6 +79,13 @@ auto guarded(Stage stage, int rank, Step&& step) {
     }
 }
 
+/// Limits each operation of a communicator whose operations wait. While a mesh is formed that is what is left of init.
+template <class C>
+void limit(C& communicator, std::chrono::milliseconds timeout) {
+    if constexpr (requires { communicator.set_timeout(timeout); })
+        if (communicator.is_open()) communicator.set_timeout(std::max(timeout, std::chrono::milliseconds(1)));
+}
+
 /// The whole flow: launch -> device -> rendezvous -> roll call -> communicators -> commit.
 template <class Grid, Backend B, Rendezvous R>
 [[nodiscard]] MeshState<Grid, B> form_mesh(const Extents& extents, R& rendezvous, const Options& options) {
@@ -118,6 +126,7 @@ template <class Grid, Backend B, Rendezvous R>
     try {
         guarded(Stage::communicator, launch.rank, [&] {
             world = backend->connect(store, session, deadline);
+            limit(world, deadline.remaining());
             axes = split_axes(*backend, world, *topology, launch.rank);
             commit(store, session, deadline, options.timeout, options.log);
         });
@@ -125,6 +134,8 @@ template <class Grid, Backend B, Rendezvous R>
         if (error.shared()) throw; // the session's outcome: everybody has it
         report_failure(store, session, error, options.log);
     }
+    limit(world, options.timeout);
+    for (auto& axis : axes) limit(axis, options.timeout);
     const int local_rank = local_rank_of(launch, session.records);
     return {launch,           *topology,      local_rank, std::move(session.records), std::move(*meeting),
             std::move(world), std::move(axes)};

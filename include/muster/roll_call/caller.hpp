@@ -49,10 +49,7 @@ public:
         try {
             return meet();
         } catch (const Error& error) {
-            if (!error.shared())
-                store_.set(verdict_key(self_.nonce),
-                           Finding{error.code(), error.stage(), std::string(error.text()), error.ranks()}.encode(),
-                           Deadline::after(listening_time));
+            if (!error.shared()) tell(error);
             throw;
         }
     }
@@ -66,6 +63,16 @@ private:
         bool gave_up = false;
         Clock::time_point answered{};
     };
+
+    /// The others wait for a verdict: rank 0's own error is one.
+    void tell(const Error& error) {
+        const Finding finding{error.code(), error.stage(), std::string(error.text()), error.ranks()};
+        try {
+            store_.set(verdict_key(self_.nonce), finding.encode(), Deadline::after(listening_time));
+        } catch (const Error&) {
+            return; // the store itself failed: the others notice that, and the first error is the one to throw
+        }
+    }
 
     [[nodiscard]] Session meet() {
         using namespace std::chrono_literals;

@@ -85,7 +85,7 @@ inline void conclude(AnyStore& store, const Session& session, const std::string&
     const detail::Finding finding{errc::remote,
                                   error.stage(),
                                   fmt::format("rank {} ({}) failed ({}): {}", session.rank, process_name(self),
-                                              to_string(error.stage()), error.text()),
+                                              to_string(error.stage()), detail::quoted(error.text())),
                                   {session.rank}};
     try {
         detail::conclude(store, session, finding.encode(), Deadline::after(detail::listening_time), log);
