@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # tests/run.sh [--full]   installs what is missing, builds, runs every test and ends in "N passed, N failed, N skipped".
 #
-# --full adds every launcher (a missing one fails instead of being skipped), clang++, the sanitizers, clang-format and
-# clang-tidy. MUSTER_BUILD_DIR names another folder than build/, MUSTER_TORCH_VENV a Python environment that has torch.
+# --full adds every launcher (a missing one fails instead of being skipped), clang++, four versions of NCCL, the
+# sanitizers, clang-format and clang-tidy. MUSTER_BUILD_DIR names another folder than build/, MUSTER_TORCH_VENV a Python
+# environment that has torch, MUSTER_CUDA_ROOT and MUSTER_NCCL_ROOT a CUDA toolkit and NCCL.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tests/setup.sh
@@ -11,7 +12,7 @@ source tests/setup.sh
 case "$*" in
     '') full=no ;;
     --full) full=yes ;;
-    *) sed -n '3,6s/^# \{0,1\}//p' tests/run.sh >&2; exit 2 ;;
+    *) sed -n '3,7s/^# \{0,1\}//p' tests/run.sh >&2; exit 2 ;;
 esac
 
 build_dir=${MUSTER_BUILD_DIR:-build}
@@ -56,7 +57,7 @@ step() {
 build() {
     local again=
     [ ! -e "$1/build.ninja" ] || again=--reconfigure
-    meson setup $again "$@" && ninja -C "$1"
+    meson setup $again "$@" "${nccl_options[@]}" && ninja -C "$1"
 }
 
 # run_suites LABEL FOLDER MESON_TEST_ARGUMENTS...: each test of it counts.
@@ -70,6 +71,13 @@ run_suites() {
 
 # Newer kernels place memory where the thread sanitizer of older compilers does not expect it.
 fixed_addresses() { setarch -R true 2>/dev/null && echo 'setarch -R' || echo env; }
+
+check_nccl_versions() {
+    local folders
+    folders=$(setup_nccl_versions) || return 1
+    mapfile -t folders <<<"$folders"
+    python3 tests/nccl/versions.py "${folders[@]}"
+}
 
 check_with() {
     if setup_llvm "$1" >/dev/null; then
@@ -93,10 +101,19 @@ check_tidy() {
 doing='set-up'
 if [ $full = yes ]; then
     export MUSTER_FULL=1
-    setup_packages build tests full checkers
+    setup_packages build tests pip full checkers
     setup_torch || record failed 'set-up: torch'
 else
     setup_packages build tests
+fi
+nccl_options=()
+if setup_nccl; then
+    nccl_options=(-Dcudart_root="$MUSTER_CUDA_ROOT" -Dnccl_root="$MUSTER_NCCL_ROOT")
+elif [ $full = yes ]; then
+    record failed 'set-up: NCCL'
+else
+    echo 'skipped NCCL: it is not here and could not be downloaded'
+    record skipped 'NCCL'
 fi
 
 doing='default build'
@@ -105,6 +122,9 @@ if step 'build' build "$build_dir" --buildtype=debug; then
 fi
 
 if [ $full = yes ]; then
+    doing='nccl versions'
+    step 'nccl versions' check_nccl_versions || true
+
     doing='clang++'
     if CXX=clang++ step 'clang++: build' build "$build_dir/clang" --buildtype=release; then
         run_suites 'clang++' "$build_dir/clang" --suite unit --suite static --suite compile-fail

@@ -2,8 +2,11 @@
 # shellcheck shell=bash disable=SC2016
 # Sourced by tests/run.sh and docs/examples/run.sh: installs what they need and this machine lacks (Debian, Ubuntu).
 #
-#   setup_packages GROUP...   build: compile and launch with Gloo; tests: Catch2; full: launchers and checkers of --full
+#   setup_packages GROUP...   build: compile and launch with Gloo; tests: Catch2; full: launchers and checkers of
+#                             --full; pip: with which the next three download
 #   setup_torch               makes MUSTER_TORCH_PYTHON, a Python that has torch
+#   setup_nccl                makes MUSTER_CUDA_ROOT and MUSTER_NCCL_ROOT, each with include/ and lib/ or lib64/
+#   setup_nccl_versions       prints the folders of several versions of NCCL, oldest first
 #   setup_openmpi             prints the name of Open MPI's mpirun
 #   setup_llvm NAME           prints the name of clang-format or clang-tidy of the version that the house uses
 #
@@ -11,6 +14,7 @@
 
 setup_interactive=$([ -t 0 ] && echo yes || echo no)
 PATH=$PATH:/usr/sbin:/sbin # Slurm's and Munge's daemons, which a user's PATH may lack
+setup_cuda_roots=(/usr/local/cuda /usr)
 setup_llvm_version=14 # two versions of clang-format do not agree, and clang-tidy finds more in each
 
 setup_say() { printf 'set-up: %s\n' "$*" >&2; }
@@ -68,6 +72,9 @@ setup_missing() {
                 ;;
             tests)
                 setup_want catch2 'Catch2 3' pkg-config --atleast-version=3 catch2-with-main
+                ;;
+            pip)
+                setup_want python3-pip 'pip' python3 -m pip --version
                 ;;
             full)
                 setup_want slurm-wlm 'Slurm' eval 'setup_has slurmctld && setup_has slurmd && setup_has srun'
@@ -210,4 +217,127 @@ setup_torch() {
         ) 9>"$folder.lock" || return 1
     fi
     export MUSTER_TORCH_PYTHON=$folder/bin/python
+}
+
+setup_has_library() {
+    local folder
+    for folder in lib64 lib "lib/$(uname -m)-linux-gnu"; do
+        [ ! -e "$1/$folder/lib$2.so" ] || return 0
+    done
+    return 1
+}
+
+setup_has_cuda() {
+    local header
+    for header in cuda_runtime cuda_fp16 cuda_bf16 cuda_fp8; do
+        [ -e "$1/include/$header.h" ] || return 1
+    done
+    setup_has_library "$1" cudart
+}
+
+setup_has_nccl() {
+    [ -e "$1/include/nccl.h" ] && setup_has_library "$1" nccl && # 2.18.1 is the oldest that muster compiles with
+        [ "$(sed -n 's/^#define NCCL_VERSION_CODE \([0-9]*\).*/\1/p' "$1/include/nccl.h")" -ge 21801 ] 2>/dev/null
+}
+
+# setup_finds_nccl ROOT...: the first of them that has CUDA and, itself or in /usr, NCCL.
+setup_finds_nccl() {
+    local cuda nccl
+    for cuda in "$@"; do
+        if [ -z "$cuda" ] || ! setup_has_cuda "$cuda"; then continue; fi
+        for nccl in "${MUSTER_NCCL_ROOT:-$cuda}" "$cuda" /usr; do
+            if setup_has_nccl "$nccl"; then
+                export MUSTER_CUDA_ROOT=$cuda MUSTER_NCCL_ROOT=$nccl
+                return
+            fi
+        done
+    done
+    return 1
+}
+
+# The newest major version of CUDA that has packages and that this machine's driver runs.
+setup_cuda_major() {
+    local driver
+    driver=$(nvidia-smi 2>/dev/null | sed -n 's/.*CUDA[A-Z ]*Version: *\([0-9]*\).*/\1/p' | head -n 1) || true
+    [ "${driver:-13}" -lt 13 ] && echo 12 || echo 13
+}
+
+# setup_unpack FOLDER: takes headers and libraries out of the wheels in it and adds the links that a linker follows. Most
+# of CUDA's headers are its C++ libraries, which nothing here includes.
+setup_unpack() {
+    python3 - "$1" <<'END'
+import pathlib, re, shutil, sys, zipfile
+
+folder = pathlib.Path(sys.argv[1])
+left_out = "(?:cccl|cub|cuda|thrust)/|__init__"
+wanted = re.compile(rf"nvidia/[^/]+/(include/(?!{left_out}).*[^/]|lib/lib(?:nccl|cudart)\.so\.\d+)")
+for wheel in folder.glob("*.whl"):
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if match := wanted.fullmatch(name):
+                target = folder / match[1]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(name) as source, target.open("wb") as copy:
+                    shutil.copyfileobj(source, copy)
+    wheel.unlink()
+for library in (folder / "lib").glob("*.so.*"):
+    library.with_suffix("").symlink_to(library.name)
+END
+}
+
+setup_wheels_are_in() { [ "$(cat "$1/.muster" 2>/dev/null)" = complete ]; }
+
+# setup_wheels FOLDER PACKAGE...: makes FOLDER/include and FOLDER/lib from packages of the Python registry. The state
+# file tells a half-made one, which is made anew. A wheel has up to 300 MB: none in pip's cache, none in a small /tmp.
+setup_wheels() {
+    local folder=$1 pip=(python3 -m pip --quiet --no-input --disable-pip-version-check --no-cache-dir)
+    if ! setup_wheels_are_in "$folder"; then
+        setup_packages pip && mkdir -p "$(dirname "$folder")" || return 1
+        ( # two runs at once make it once
+            flock 9
+            ! setup_wheels_are_in "$folder" || exit 0
+            setup_say "installing ${*:2} in $folder"
+            rm -rf "$folder" && mkdir "$folder" && echo making >"$folder/.muster" &&
+                TMPDIR=$folder "${pip[@]}" download --no-deps --only-binary :all: --dest "$folder" "${@:2}" >&2 &&
+                setup_unpack "$folder" && setup_has_nccl "$folder" && echo complete >"$folder/.muster"
+        ) 9>"$folder.lock" || { setup_say "$folder could not be made"; return 1; }
+    fi
+}
+
+setup_nccl() {
+    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/muster major folder
+    ! setup_finds_nccl "${MUSTER_CUDA_ROOT-}" "${CUDA_HOME-}" "${CUDA_PATH-}" "${setup_cuda_roots[@]}" || return 0
+    major=$(setup_cuda_major)
+    folder=$cache/nccl-cuda-$major
+    if [ "$major" = 12 ]; then
+        setup_wheels "$folder" nvidia-{nccl,cuda-runtime,cuda-nvcc,cuda-cccl}-cu12 || return 1
+    else
+        setup_wheels "$folder" nvidia-nccl-cu13 nvidia-cuda-{runtime,crt,cccl} || return 1
+    fi
+    setup_finds_nccl "$folder"
+}
+
+# The newest NCCL that the registry has; without a network, the newest that is here.
+setup_newest_nccl() {
+    local newest
+    newest=$(python3 -m pip --no-input --disable-pip-version-check index versions nvidia-nccl-cu13 2>/dev/null |
+        sed -n 's/^Available versions: \([^, ]*\).*/\1/p') || true
+    if [ -z "$newest" ]; then
+        newest=$(cd "$1" && grep -lsx complete nccl-[0-9]*/.muster | sort -V | tail -n 1) || true
+        newest=${newest#nccl-} newest=${newest%/.muster}
+        setup_say "the registry does not tell its newest NCCL; here it is ${newest:-none}"
+        [ -n "$newest" ] || return 1
+    fi
+    echo "$newest"
+}
+
+# The first of 2.18, with which muster compiles, the first of 2.27, with which it runs, and two more.
+setup_nccl_versions() {
+    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/muster newest version major
+    setup_packages pip && mkdir -p "$cache" && newest=$(setup_newest_nccl "$cache") || return 1
+    for version in $(printf '%s\n' 2.18.1 2.27.3 2.28.9 "$newest" | sort -Vu); do
+        case $version in 2.18.* | 2.27.*) major=12 ;; *) major=13 ;; esac # these two have no package for CUDA 13
+        setup_wheels "$cache/nccl-$version" "nvidia-nccl-cu$major==$version" || return 1
+        echo "$cache/nccl-$version"
+    done
 }

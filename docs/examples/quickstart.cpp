@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forms a TP x DP x CP mesh, moves data along every axis and checks every number.
-#include <muster/gloo.hpp>
-
 #include <fmt/format.h>
 
 #include <charconv>
@@ -17,9 +15,11 @@
 #include <string_view>
 #include <vector>
 
+#include "backend.hpp"
+
 namespace {
 
-using Mesh = muster::DeviceMesh<muster::dynamic, muster::dynamic, muster::dynamic, muster::Gloo>;
+using Mesh = muster::DeviceMesh<muster::dynamic, muster::dynamic, muster::dynamic, example::Backend>;
 
 struct Arguments {
     muster::Extents extents;
@@ -59,19 +59,21 @@ void check(Mesh::Communicator& group, int rank, std::string_view name) {
     const auto lowest = static_cast<float>(ranks.front());
     const auto total = static_cast<float>(std::accumulate(ranks.begin(), ranks.end(), 0));
 
-    std::vector<float> values(1000, static_cast<float>(rank));
-    group.all_reduce(values, muster::sum);
-    for (const float value : values) expect(value == total, "all_reduce", name);
-
-    const std::vector<int> mine{rank, -rank};
-    std::vector<int> all(2 * ranks.size());
+    const std::vector<float> own(1000, static_cast<float>(rank));
+    example::Array<float> sums(own);
+    group.all_reduce(sums, muster::sum);
+    example::Array<int> mine({rank, -rank});
+    example::Array<int> all(std::vector<int>(2 * ranks.size()));
     group.all_gather(mine, all);
-    for (std::size_t i = 0; i < ranks.size(); ++i)
-        expect(all[2 * i] == ranks[i] && all[2 * i + 1] == -ranks[i], "all_gather", name);
+    example::Array<float> copies(own);
+    group.broadcast(copies, 0);
 
-    values.assign(values.size(), static_cast<float>(rank));
-    group.broadcast(values, 0);
-    for (const float value : values) expect(value == lowest, "broadcast", name);
+    group.wait({}); // a GPU computes on while the host goes on
+    for (const float value : sums.to_host()) expect(value == total, "all_reduce", name);
+    const std::vector<int> gathered = all.to_host();
+    for (std::size_t i = 0; i < ranks.size(); ++i)
+        expect(gathered[2 * i] == ranks[i] && gathered[2 * i + 1] == -ranks[i], "all_gather", name);
+    for (const float value : copies.to_host()) expect(value == lowest, "broadcast", name);
 }
 
 int run(std::span<char*> words) {

@@ -11,24 +11,10 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
-from processes import Failure, Group, clean_environment, free_port, main, require  # noqa: E402
+from processes import (DIED, ERROR, LISTENING, SLOW_MACHINE, Failure, Group, clean_environment,  # noqa: E402
+                       ended_with_error, free_port, main, one_text, rank_process, require)
 
 worker, store_server = sys.argv[1:3]
-SLOW_MACHINE = 4.0  # seconds that the machine may take on top of what the library promises
-LISTENING = 1.0     # seconds for which a rank still listens after its deadline
-ERROR, DIED = 3, 13
-
-
-def one_text(processes):
-    texts = {process.error for process in processes}
-    require(len(texts) == 1 and "" not in texts, f"{len(texts)} different texts: {texts}")
-    return texts.pop()
-
-
-def ended_with_error(processes, within):
-    for process in processes:
-        require(process.code == ERROR, f"{process.name} ended with {process.code}")
-        require(process.seconds < within + SLOW_MACHINE, f"{process.name} took {process.seconds:.1f} s")
 
 
 def missing(absent, world_size=4, timeout=2.0):
@@ -44,10 +30,6 @@ def missing(absent, world_size=4, timeout=2.0):
         if 0 not in absent:
             for rank in ranks:
                 require(f"({rank_process(rank)})" in text, f"{rank.name} is not among the arrived: {text}")
-
-
-def rank_process(process):
-    return f"{socket.gethostname()}:{process.process.pid}"
 
 
 def missing_one():

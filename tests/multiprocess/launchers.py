@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The quickstart, one unchanged binary, under the launchers that people have.
 
-usage: launchers.py QUICKSTART README_EXAMPLE shell|open-mpi|torchrun|torchrun-standalone
+usage: launchers.py gloo|nccl|gpu shell|open-mpi|torchrun|torchrun-standalone QUICKSTART [README_EXAMPLE]
+
+nccl is a program on the stand-in, which has 8 GPUs; gpu is one on the real libraries, for which this host must have them.
 """
 
 import os
@@ -13,7 +15,8 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from processes import Failure, Group, clean_environment, free_port, main, require, skip  # noqa: E402
 
-quickstart, readme, launcher = sys.argv[1:4]
+backend, launcher, quickstart, *others = sys.argv[1:]
+NAME = "gloo" if backend == "gloo" else "nccl"
 LIMIT = 60  # seconds; a run takes one or two
 
 
@@ -22,7 +25,7 @@ def expect_mesh(output, tp, dp, cp, backend_launcher):
     world = tp * dp * cp
     lines = output.strip().splitlines()
     require(lines and lines[-1] == f"world {world} = DP {dp} x TP {tp} x CP {cp}: ok", f"last line: {lines[-1:]}")
-    require(lines[0].startswith(f"world {world} = DP {dp} x TP {tp} x CP {cp}, backend gloo, launcher {backend_launcher}"),
+    require(lines[0].startswith(f"world {world} = DP {dp} x TP {tp} x CP {cp}, backend {NAME}, launcher {backend_launcher}"),
             f"first line: {lines[0]}")
     rows = [line.split() for line in lines[2:-1]]
     require([int(row[0]) for row in rows] == list(range(world)), f"ranks in the table: {[row[0] for row in rows]}")
@@ -61,7 +64,7 @@ def shell_sizes_from_the_environment():
 
 def readme_example():
     with Group() as group:
-        ranks = group.ranks([readme], range(8), 8, free_port())
+        ranks = group.ranks([others[0]], range(8), 8, free_port())
         group.wait(LIMIT)
         require(all(rank.code == 0 for rank in ranks), f"exit codes {[rank.code for rank in ranks]}")
         require("world 8 = DP 2 x TP 2 x CP 2" in ranks[0].stdout, ranks[0].stdout)
@@ -126,7 +129,8 @@ MESHES = [(1, 1, 1), (2, 1, 1), (1, 3, 1), (2, 2, 1), (3, 1, 2), (2, 2, 2), (4, 
 TESTS = {
     "shell": {f"shell loop {tp}x{dp}x{cp}": (lambda tp=tp, dp=dp, cp=cp: shell(tp, dp, cp)) for tp, dp, cp in MESHES}
     | {"sizes from TP_SIZE and CP_SIZE": shell_sizes_from_the_environment, "no launcher at all": no_launcher,
-       "two jobs at once": two_jobs_at_once, "the README's example": readme_example},
+       "two jobs at once": two_jobs_at_once}
+    | ({"the README's example": readme_example} if others else {}),
     "open-mpi": {"mpirun -n 8": lambda: open_mpi(2, 2, 2), "mpirun -n 6": lambda: open_mpi(3, 2, 1),
                  "mpirun -n 1": lambda: open_mpi(1, 1, 1), "mpirun -n 8 with 3 x 2 x 2": lambda: open_mpi_wrong_product(
                      ["--tp", 3, "--dp", 2, "--cp", 2],
@@ -140,7 +144,18 @@ TESTS = {
     "torchrun-standalone": {"torchrun --standalone": lambda: torchrun(2, 2, 2, "--standalone")},
 }
 
+def gpus():
+    """How many GPUs this host has, as the driver's own tool lists them."""
+    if not shutil.which("nvidia-smi"):
+        return 0
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
+    return sum(line.startswith("GPU ") for line in listed.splitlines())
+
+
 if __name__ == "__main__":
+    if backend == "gpu" and gpus() < 8:
+        print(f"SKIP: {gpus()} GPUs here; the 8 ranks of these tests need one each")
+        sys.exit(77)
     if launcher == "open-mpi":
         mpirun()
     if launcher.startswith("torchrun"):

@@ -8,8 +8,13 @@ import sys
 import tempfile
 import time
 
-LAUNCH_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
+LAUNCH_VARIABLES = ("CUDA_VISIBLE_DEVICES", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
                     "TP_SIZE", "DP_SIZE", "CP_SIZE")
+
+
+SLOW_MACHINE = 4.0  # seconds that the machine may take on top of what the library promises
+LISTENING = 1.0     # seconds for which a rank still listens after its deadline
+ERROR, DIED = 3, 13  # how a worker ends
 
 
 class Failure(Exception):
@@ -25,7 +30,7 @@ def skip(reason):
 def clean_environment(**more):
     """This process's environment without what a launcher around the tests may have set."""
     kept = {k: v for k, v in os.environ.items()
-            if k not in LAUNCH_VARIABLES and not k.startswith(("OMPI_", "PMIX_", "PMI_", "TORCHELASTIC_", "SLURM_"))}
+            if k not in LAUNCH_VARIABLES and not k.startswith(("OMPI_", "PMIX_", "PMI_", "TORCHELASTIC_", "SLURM_", "NCCL_"))}
     return kept | {k: str(v) for k, v in more.items()}
 
 
@@ -113,10 +118,14 @@ class Group:
         return self.all[-1]
 
     def ranks(self, command, ranks, world_size, port, environment=None, **by_rank):
-        """Starts `ranks` as a shell loop would. by_rank: option lists for single ranks, as r2=["--x"]."""
+        """Starts `ranks` as a shell loop would. by_rank: option lists for single ranks, as r2=["--x"]. A value of the
+        environment may be a function of the rank."""
+        def own(rank):
+            return {k: v(rank) if callable(v) else v for k, v in (environment or {}).items()}
+
         return [self.start([*command, *by_rank.get(f"r{rank}", [])],
-                           clean_environment(**{"RANK": rank, "WORLD_SIZE": world_size, "MASTER_ADDR": "127.0.0.1",
-                                                "MASTER_PORT": port, **(environment or {})}), f"rank {rank}")
+                           clean_environment(**{"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size, "MASTER_ADDR": "127.0.0.1",
+                                                "MASTER_PORT": port, **own(rank)}), f"rank {rank}")
                 for rank in ranks]
 
     def wait(self, seconds, processes=None):
@@ -128,6 +137,23 @@ class Group:
                 late = [process.name for process in processes if process.poll() is None]
                 raise Failure(f"still running after {seconds} s: {', '.join(late)}")
             time.sleep(0.01)
+
+
+def rank_process(process):
+    """The process as error texts name it."""
+    return f"{socket.gethostname()}:{process.process.pid}"
+
+
+def one_text(processes):
+    texts = {process.error for process in processes}
+    require(len(texts) == 1 and "" not in texts, f"{len(texts)} different texts: {texts}")
+    return texts.pop()
+
+
+def ended_with_error(processes, within):
+    for process in processes:
+        require(process.code == ERROR, f"{process.name} ended with {process.code}")
+        require(process.seconds < within + SLOW_MACHINE, f"{process.name} took {process.seconds:.1f} s")
 
 
 def require(condition, what):

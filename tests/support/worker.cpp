@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One rank of a fault test: forms a mesh, adds up over the world, says so. Can be told to fail or to die on the way.
 //
-//   worker [--timeout MS] [--tp N] [--dp N] [--cp N] [--FAULT]...
+//   worker [--timeout MS] [--tp N] [--dp N] [--cp N] [--device N] [--share] [--FAULT]...
 //
 // FAULT is one of
 //   die-at-operation K    end without a word at the K-th store operation (from 1)
@@ -11,10 +11,9 @@
 //   slow-connect MS       connect late
 //   stall MS              connect, then do nothing for so long before the axes are made
 //   die-after-commit      end without a word once the mesh is formed
+//   die-after-operation   end without a word once an operation was called
 //   linger MS             keep the mesh open for so long
 // and MUSTER_FAULT_RANK, if set, limits it to that rank.
-#include <muster/gloo.hpp>
-
 #include <fmt/format.h>
 
 #include <unistd.h>
@@ -33,6 +32,8 @@
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "../../docs/examples/backend.hpp"
 
 namespace {
 
@@ -108,10 +109,12 @@ struct MortalRendezvous {
     }
 };
 
-/// Gloo that fails where it is told to.
-class FaultyGloo : public muster::Gloo {
+/// The backend, failing where it is told to.
+class Faulty : public example::Backend {
+    using Base = example::Backend;
+
 public:
-    FaultyGloo(const muster::Launch& launch, const muster::Options& options) : Gloo(launch, options) {
+    Faulty(const muster::Launch& launch, const muster::Options& options) : Base(launch, options) {
         if (has("--fail-device")) throw std::runtime_error("the device burns");
     }
 
@@ -119,7 +122,7 @@ public:
         if (has("--slow-connect")) std::this_thread::sleep_for(std::chrono::milliseconds(arguments["--slow-connect"]));
         if (has("--die-connect")) die("connect");
         if (has("--fail-connect")) throw std::runtime_error("the network burns");
-        Communicator world = Gloo::connect(store, session, deadline);
+        Communicator world = Base::connect(store, session, deadline);
         if (has("--stall")) std::this_thread::sleep_for(std::chrono::milliseconds(arguments["--stall"]));
         return world;
     }
@@ -131,13 +134,18 @@ void run() {
     };
     muster::Options options;
     if (arguments.contains("--timeout")) options.timeout = std::chrono::milliseconds(arguments["--timeout"]);
-    using Mesh = muster::DeviceMesh<muster::dynamic, muster::dynamic, muster::dynamic, FaultyGloo>;
+    if (arguments.contains("--device")) options.device = static_cast<int>(arguments["--device"]);
+    options.nccl.allow_shared_device = arguments.contains("--share");
+    options.nccl.abort_timeout = std::chrono::seconds(2);
+    using Mesh = muster::DeviceMesh<muster::dynamic, muster::dynamic, muster::dynamic, Faulty>;
     Mesh mesh(muster::Extents{.tp = extent("--tp").value_or(1), .dp = extent("--dp"), .cp = extent("--cp").value_or(1)},
               MortalRendezvous{}, options);
     if (has("--die-after-commit")) die("after commit");
-    std::vector<int> value{mesh.rank()};
+    example::Array<int> value({mesh.rank()});
     mesh.world().all_reduce(value, muster::sum);
-    if (value[0] != mesh.world_size() * (mesh.world_size() - 1) / 2) throw std::runtime_error("wrong sum");
+    if (has("--die-after-operation")) die("after an operation");
+    mesh.world().wait({}, muster::Deadline::after(options.timeout));
+    if (value.to_host()[0] != mesh.world_size() * (mesh.world_size() - 1) / 2) throw std::runtime_error("wrong sum");
     if (has("--linger")) std::this_thread::sleep_for(std::chrono::milliseconds(arguments["--linger"]));
     mesh.close(muster::Deadline::after(options.timeout));
     fmt::print("worker: rank {} of {}: ok\n", mesh.rank(), mesh.world_size());

@@ -52,8 +52,10 @@ concept Distributes = requires(C& comm, std::span<const float> in, std::span<flo
 };
 
 template <class C>
-concept HasAnEnd = requires(C& comm, const C& view, Deadline deadline) {
+concept HasAnEnd = requires(C& comm, const C& view, Deadline deadline, typename C::Stream stream) {
     { view.is_open() } -> std::same_as<bool>;
+    comm.wait(stream, deadline);
+    comm.check();
     comm.abort();
     comm.close(deadline);
     view.native_handle();
@@ -72,6 +74,7 @@ concept Splits = requires(C& comm, int color, int key) {
 ///   all_reduce reduce reduce_scatter  with sum, prod, min, max, avg, premul_sum(factor)
 ///   broadcast all_gather all_to_all gather scatter send recv barrier
 ///   split(color, key)                 one new communicator for each colour; closed for `no_color`
+///   wait(stream, deadline) check()    until what was called on the stream is done; throws what went wrong meanwhile
 ///   is_open() abort() close(deadline) native_handle()
 ///
 /// The last argument of an operation is a stream, C::Stream. Default constructed and moved-from communicators are

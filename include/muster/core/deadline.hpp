@@ -56,6 +56,8 @@ public:
     }
 
     friend constexpr auto operator<=>(const Deadline&, const Deadline&) = default;
+    // Named, because nvcc declares the one that the other implies and does not define it.
+    friend constexpr bool operator==(const Deadline&, const Deadline&) = default;
 
 private:
     Clock::time_point at_{};

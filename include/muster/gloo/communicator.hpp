@@ -80,7 +80,8 @@ public:
     template <Buffer In, MutableBuffer Out, class Op>
     void all_reduce(In&& in, Out&& out, Op op, HostStream = {}) {
         auto& group = open("all_reduce");
-        const auto data = detail::equal_operands<Op>("all_reduce", group, in, out);
+        detail::require_reduction<Op, detail::gloo_element_t<In>>();
+        const auto data = detail::equal_operands<detail::gloo_element_t<In>>("all_reduce", group, in, out);
         detail::gloo_all_reduce(group, detail::gloo_call<Op>("all_reduce", data.in), data.in, data.out, op);
     }
 
@@ -95,7 +96,9 @@ public:
     void reduce(In&& in, Out&& out, Op op, int root, HostStream = {}) {
         auto& group = open("reduce");
         detail::check_root("reduce", group, root);
-        const auto data = detail::equal_operands<Op>("reduce", group, in, out, group.rank == root);
+        detail::require_reduction<Op, detail::gloo_element_t<In>>();
+        const auto data =
+            detail::equal_operands<detail::gloo_element_t<In>>("reduce", group, in, out, group.rank == root);
         detail::gloo_reduce(group, detail::gloo_call<Op>("reduce", data.in, root), data.in, data.out, op);
     }
 
@@ -111,7 +114,7 @@ public:
     void reduce_scatter(In&& in, Out&& out, Op op, HostStream = {}) {
         auto& group = open("reduce_scatter");
         detail::require_reduction<Op, detail::gloo_element_t<In>>();
-        const auto data = detail::scattering_operands("reduce_scatter", group, in, out);
+        const auto data = detail::scattering_operands<detail::gloo_element_t<In>>("reduce_scatter", group, in, out);
         detail::gloo_reduce_scatter(group, detail::gloo_call<Op>("reduce_scatter", data.out), data.in, data.out, op);
     }
 
@@ -128,7 +131,7 @@ public:
     template <Buffer In, MutableBuffer Out>
     void all_gather(In&& in, Out&& out, HostStream = {}) {
         auto& group = open("all_gather");
-        const auto data = detail::gathering_operands("all_gather", group, in, out);
+        const auto data = detail::gathering_operands<detail::gloo_element_t<In>>("all_gather", group, in, out);
         detail::gloo_all_gather(group, detail::gloo_call("all_gather", data.in), std::as_bytes(data.in),
                                 std::as_writable_bytes(data.out), Deadline::after(group.options.timeout));
     }
@@ -137,7 +140,7 @@ public:
     template <Buffer In, MutableBuffer Out>
     void all_to_all(In&& in, Out&& out, HostStream = {}) {
         auto& group = open("all_to_all");
-        const auto data = detail::exchange_operands("all_to_all", group, in, out);
+        const auto data = detail::exchange_operands<detail::gloo_element_t<In>>("all_to_all", group, in, out);
         detail::gloo_all_to_all(group, detail::gloo_call("all_to_all", data.in), std::as_bytes(data.in),
                                 std::as_writable_bytes(data.out));
     }
@@ -148,7 +151,8 @@ public:
     void gather(In&& in, Out&& out, int root, HostStream = {}) {
         auto& group = open("gather");
         detail::check_root("gather", group, root);
-        const auto data = detail::gathering_operands("gather", group, in, out, group.rank == root);
+        const auto data =
+            detail::gathering_operands<detail::gloo_element_t<In>>("gather", group, in, out, group.rank == root);
         detail::gloo_gather(group, detail::gloo_call("gather", data.in, root), std::as_bytes(data.in),
                             std::as_writable_bytes(data.out));
     }
@@ -159,7 +163,8 @@ public:
     void scatter(In&& in, Out&& out, int root, HostStream = {}) {
         auto& group = open("scatter");
         detail::check_root("scatter", group, root);
-        const auto data = detail::scattering_operands("scatter", group, in, out, group.rank == root);
+        const auto data =
+            detail::scattering_operands<detail::gloo_element_t<In>>("scatter", group, in, out, group.rank == root);
         detail::gloo_scatter(group, detail::gloo_call("scatter", data.out, root), std::as_bytes(data.in),
                              std::as_writable_bytes(data.out));
     }
@@ -187,6 +192,13 @@ public:
         auto& group = open("barrier");
         group.barrier("barrier", Deadline::after(group.options.timeout));
     }
+
+    /// Returns at once: an operation of this backend has ended when its call returns.
+    /// Throws: errc::closed on a communicator that is not open.
+    void wait(HostStream = {}, Deadline = {}) { (void)open("wait"); }
+
+    /// Throws: errc::closed, with what happened, on a communicator that is not open.
+    void check() const { (void)open("check"); }
 
     /// One new communicator for each color, with the ranks that gave it, ordered by key, then by rank in this group;
     /// a closed one for no_color. The options are this communicator's.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <muster/comm/concept.hpp>
+#include <muster/comm/split.hpp>
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
 #include <muster/core/text.hpp>
@@ -51,42 +52,18 @@ inline std::vector<std::string> gather_texts(GlooState& state, std::string_view 
     return texts;
 }
 
-/// One rank's wish in a split.
-struct GlooWish {
-    std::int32_t color;
-    std::int32_t key;
-};
-
-inline std::vector<GlooWish> gather_wishes(GlooState& state, GlooWish wish, Deadline deadline) {
-    std::vector<GlooWish> wishes(state.ranks.size());
+inline std::vector<SplitWish> gather_wishes(GlooState& state, SplitWish wish, Deadline deadline) {
+    std::vector<SplitWish> wishes(state.ranks.size());
     gloo_all_gather(state, {.name = "split", .bytes = sizeof wish}, std::as_bytes(std::span(&wish, 1)),
                     std::as_writable_bytes(std::span(wishes)), deadline);
-    for (std::size_t i = 0; i < wishes.size(); ++i) {
-        if (wishes[i].color >= 0 || wishes[i].color == no_color) continue;
-        throw Error(errc::invalid_argument, Stage::communicator,
-                    fmt::format("split: rank {} gave the color {}; a color is 0 or more, or no_color", state.ranks[i],
-                                wishes[i].color),
-                    {.rank = state.global_rank(), .ranks = {state.ranks[i]}});
-    }
+    check_colors(wishes, state.ranks, state.global_rank());
     return wishes;
 }
 
-/// Ranks in the parent of the ranks that gave `color`, in the order of the new group: by key, then by parent rank.
-inline std::vector<int> members_of(std::span<const GlooWish> wishes, int color) {
-    std::vector<int> members;
-    for (std::size_t i = 0; i < wishes.size(); ++i) {
-        if (wishes[i].color == color) members.push_back(static_cast<int>(i));
-    }
-    std::stable_sort(members.begin(), members.end(), [&](int a, int b) {
-        return wishes[static_cast<std::size_t>(a)].key < wishes[static_cast<std::size_t>(b)].key;
-    });
-    return members;
-}
-
-inline std::size_t largest_group(std::span<const GlooWish> wishes) {
+inline std::size_t largest_group(std::span<const SplitWish> wishes) {
     std::size_t most = 0;
     for (const auto& wish : wishes) {
-        const auto alike = [&](const GlooWish& other) { return other.color == wish.color; };
+        const auto alike = [&](const SplitWish& other) { return other.color == wish.color; };
         if (wish.color != no_color) {
             most = std::max(most, static_cast<std::size_t>(std::count_if(wishes.begin(), wishes.end(), alike)));
         }
@@ -117,9 +94,7 @@ inline std::unique_ptr<GlooState> gloo_split(GlooState& parent, int color, int k
     const auto deadline = Deadline::after(parent.options.timeout);
     const auto wishes = gather_wishes(parent, {color, key}, deadline);
     const auto members = color == no_color ? std::vector<int>{} : members_of(wishes, color);
-    std::vector<int> ranks;
-    ranks.reserve(members.size());
-    for (const int member : members) ranks.push_back(parent.ranks[static_cast<std::size_t>(member)]);
+    auto ranks = global_ranks(members, parent.ranks);
 
     std::shared_ptr<GlooContext> connected;
     if (const auto largest = largest_group(wishes); largest > 1) {

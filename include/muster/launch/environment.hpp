@@ -41,6 +41,9 @@ public:
 
     [[nodiscard]] bool has(std::string_view name) const { return get(name).has_value(); }
 
+    /// Whether the variable is there at all, if only empty.
+    [[nodiscard]] bool defines(std::string_view name) const { return variables_.find(name) != variables_.end(); }
+
     /// Set or replace a variable of this value; the process's own environment stays as it is.
     void set(std::string name, std::string value) { variables_.insert_or_assign(std::move(name), std::move(value)); }
 

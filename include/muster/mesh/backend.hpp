@@ -25,6 +25,11 @@ namespace muster::inline v0_1 {
 ///   payload()                   what the peers need to connect, carried by the roll call
 ///   connect(store, session, deadline) -> Communicator of the world; Collective: over the world
 ///   alone()                     -> Communicator of this rank only, which owns no connection
+/// and, where it has them,
+///   exclusive(), device_source()    a device that no two ranks may share, and what chose it
+///   shares_world(axis)              whether an axis that spans the world may share its communicator
+///   split(world, axis, coordinate, ranks) -> Communicator of one axis
+/// A communicator may have set_watch(callable), called while it waits, and abort_together(lists).
 template <class B>
 concept Backend = std::constructible_from<B, const Launch&, const Options&> && Communicator<typename B::Communicator> &&
     requires(B& backend, AnyStore& store, const Session& session, Deadline deadline) {

@@ -8,12 +8,14 @@
 #include <muster/mesh/backend.hpp>
 #include <muster/mesh/extents.hpp>
 #include <muster/mesh/form.hpp>
+#include <muster/mesh/times.hpp>
 #include <muster/rendezvous/env.hpp>
 #include <muster/roll_call/record.hpp>
 #include <muster/topology.hpp>
 
 #include <array>
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <exception>
 #include <span>
@@ -24,8 +26,15 @@
 
 namespace muster::inline v0_1 {
 
-template <class Topology, class Backend>
-class BasicDeviceMesh;
+class Nccl;
+
+/// Any axes, any order: BasicDeviceMesh<Topology<Axis<Dp, 4>, Axis<Tp, 2>>, Backend>.
+template <class Topology, class Backend = Nccl>
+class BasicDeviceMesh {
+    static_assert(!std::same_as<Topology, Topology>,
+                  "muster: this is no Topology with a Backend: the NCCL backend is in <muster/muster.hpp>, the Gloo "
+                  "backend in <muster/gloo.hpp>");
+};
 
 /// The ranks of a job as a mesh with named axes, connected: one communicator for the world and one for each axis.
 ///
@@ -107,13 +116,13 @@ public:
     }
 
     /// The communicator of the world. The reference holds until close(), abort() or a move.
-    [[nodiscard]] Communicator& world() noexcept { return state_.world; }
+    [[nodiscard]] Communicator& world() noexcept { return state_.communicators.world; }
 
     /// The communicator of this rank's group along the axis.
     template <AxisTag Tag>
     [[nodiscard]] Communicator& along() noexcept {
-        constexpr std::size_t axis = detail::AxisIndex<Tag, Axis<Tags, Extent>...>::value;
-        return detail::spans_world(topology().template extent<Tag>(), world_size()) ? state_.world : state_.axes[axis];
+        constexpr std::size_t index = detail::AxisIndex<Tag, Axis<Tags, Extent>...>::value;
+        return state_.shares_world[index] ? state_.communicators.world : state_.communicators.axes[index];
     }
 
     [[nodiscard]] Communicator& tp() noexcept requires(Topology::template has_axis<Tp>) { return along<Tp>(); }
@@ -124,6 +133,9 @@ public:
     [[nodiscard]] std::span<const Record> records() const noexcept { return state_.records; }
     [[nodiscard]] const Record& record() const noexcept { return state_.records[static_cast<std::size_t>(rank())]; }
 
+    /// How long each phase of forming the mesh took.
+    [[nodiscard]] const InitTimes& times() const noexcept { return state_.times; }
+
     /// Who this process is, and which variables say so.
     [[nodiscard]] const Launch& launch() const noexcept { return state_.launch; }
 
@@ -133,16 +145,11 @@ public:
     void close(Deadline deadline) {
         if (!std::exchange(is_initialized_, false)) return;
         std::exception_ptr first;
-        const auto close_one = [&](Communicator& communicator) {
-            try {
-                communicator.close(deadline);
-            } catch (const Error&) {
-                if (!first) first = std::current_exception();
-                communicator.abort();
-            }
-        };
-        for (Communicator& axis : state_.axes) close_one(axis);
-        close_one(state_.world);
+        try {
+            state_.communicators.close(deadline);
+        } catch (const Error&) {
+            first = std::current_exception();
+        }
         state_.meeting.leave(deadline);
         if (first) std::rethrow_exception(first);
     }
@@ -150,8 +157,7 @@ public:
     /// Ends all communicators at once, from any state; operations of other ranks with this one fail.
     void abort() noexcept {
         is_initialized_ = false;
-        for (Communicator& axis : state_.axes) axis.abort();
-        state_.world.abort();
+        state_.communicators.abort();
         state_.meeting.leave(Deadline());
     }
 
@@ -162,7 +168,7 @@ private:
 };
 
 /// TP x DP x CP ranks, `dynamic` for an extent known at run time; rank = (dp * TP + tp) * CP + cp.
-template <int TP, int DP, int CP, class Backend>
+template <int TP, int DP, int CP, class Backend = Nccl>
 using DeviceMesh = BasicDeviceMesh<Topology3D<TP, DP, CP>, Backend>;
 
 /// The axis of a mesh that has only one.
@@ -171,7 +177,7 @@ struct World {
 };
 
 /// One axis, the whole world: what torch.distributed.init_process_group alone gives.
-template <class Backend>
+template <class Backend = Nccl>
 using ProcessGroup = BasicDeviceMesh<Topology<Axis<World>>, Backend>;
 
 } // namespace muster::inline v0_1

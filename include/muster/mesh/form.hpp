@@ -6,11 +6,15 @@
 #include <muster/core/error.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/mesh/backend.hpp>
+#include <muster/mesh/communicators.hpp>
 #include <muster/mesh/extents.hpp>
+#include <muster/mesh/times.hpp>
 #include <muster/rendezvous/concept.hpp>
 #include <muster/roll_call/record.hpp>
 #include <muster/roll_call/roll_call.hpp>
 #include <muster/roll_call/session.hpp>
+#include <muster/roll_call/watch.hpp>
+#include <muster/store/any_store.hpp>
 #include <muster/topology.hpp>
 
 #include <algorithm>
@@ -32,14 +36,23 @@ struct MeshState {
     Launch launch;
     Grid topology;
     int local_rank = 0;
+    std::array<bool, static_cast<std::size_t>(Grid::ndim())> shares_world{}; ///< by axis
     std::vector<Record> records;
+    InitTimes times;
     Meeting meeting; ///< before the communicators: they close first
-    typename B::Communicator world;
-    std::array<typename B::Communicator, static_cast<std::size_t>(Grid::ndim())> axes;
+    Communicators<B, static_cast<std::size_t>(Grid::ndim())> communicators;
 };
 
-/// Whether an axis of this extent is the world itself, so that the two share one communicator.
-[[nodiscard]] constexpr bool spans_world(int extent, int world_size) noexcept { return extent == world_size; }
+/// What the roll call compares of a device.
+template <Backend B>
+void describe_device(const B& backend, Record& record) {
+    record.device = backend.device();
+    record.must_equal = backend.must_equal();
+    if constexpr (requires { backend.exclusive(); }) {
+        record.exclusive = backend.exclusive();
+        record.device_source = backend.device_source();
+    }
+}
 
 /// Counts where the launcher does not tell: ranks on the same host with a lower rank.
 [[nodiscard]] inline int local_rank_of(const Launch& launch, const std::vector<Record>& records) {
@@ -50,21 +63,39 @@ struct MeshState {
     }));
 }
 
-/// One split of the world makes all groups of the axis. The colour is the group's lowest rank: no two groups share it.
+/// One split of the world makes all groups of the axis; closed where the axis shares the world's communicator. The
+/// colour is the group's lowest rank: no two groups share it.
 template <Backend B, class Grid, AxisTag Tag>
 [[nodiscard]] typename B::Communicator split_axis(B& backend, typename B::Communicator& world, const Grid& topology,
-                                                  int rank) {
-    const int extent = topology.template extent<Tag>();
-    if (spans_world(extent, topology.size())) return {};
+                                                  int rank, Deadline deadline) {
+    if (shares_world<Tag>(backend, topology)) return {};
+    if (topology.template extent<Tag>() == 1) return backend.alone();
     const int coordinate = topology.template coordinate<Tag>(rank);
-    if (extent == 1) return backend.alone();
-    return world.split(topology.template group<Tag>(rank).front(), coordinate);
+    std::vector<int> ranks = topology.template group<Tag>(rank);
+    limit(world, deadline.remaining());
+    if constexpr (requires { backend.split(world, Tag::name, coordinate, ranks); })
+        return backend.split(world, Tag::name, coordinate, std::move(ranks));
+    else
+        return world.split(ranks.front(), coordinate);
 }
 
 template <Backend B, AxisTag... Tags, int... Extent>
-[[nodiscard]] auto split_axes(B& backend, typename B::Communicator& world,
-                              const Topology<Axis<Tags, Extent>...>& topology, int rank) {
-    return std::array{split_axis<B, Topology<Axis<Tags, Extent>...>, Tags>(backend, world, topology, rank)...};
+[[nodiscard]] std::array<bool, sizeof...(Tags)> sharing(const B& backend,
+                                                        const Topology<Axis<Tags, Extent>...>& topology) {
+    return {shares_world<Tags>(backend, topology)...};
+}
+
+/// The axes' communicators, one after the other; a failure of another rank ends the wait for it.
+template <Backend B, AxisTag... Tags, int... Extent>
+void split_axes(B& backend, Communicators<B, sizeof...(Tags)>& all, const Topology<Axis<Tags, Extent>...>& topology,
+                AnyStore& store, const Session& session, Deadline deadline) {
+    using Grid = Topology<Axis<Tags, Extent>...>;
+    constexpr bool watches = requires { all.world.set_watch(OutcomeCheck(store, session)); };
+    if constexpr (watches)
+        if (topology.size() > 1) all.world.set_watch(OutcomeCheck(store, session));
+    std::size_t axis = 0;
+    ((all.axes[axis++] = split_axis<B, Grid, Tags>(backend, all.world, topology, session.rank, deadline)), ...);
+    if constexpr (watches) all.world.set_watch(nullptr);
 }
 
 /// Runs `step`, and makes every error of this rank an Error.
@@ -79,17 +110,12 @@ auto guarded(Stage stage, int rank, Step&& step) {
     }
 }
 
-/// Limits each operation of a communicator whose operations wait. While a mesh is formed that is what is left of init.
-template <class C>
-void limit(C& communicator, std::chrono::milliseconds timeout) {
-    if constexpr (requires { communicator.set_timeout(timeout); })
-        if (communicator.is_open()) communicator.set_timeout(std::max(timeout, std::chrono::milliseconds(1)));
-}
-
 /// The whole flow: launch -> device -> rendezvous -> roll call -> communicators -> commit.
 template <class Grid, Backend B, Rendezvous R>
 [[nodiscard]] MeshState<Grid, B> form_mesh(const Extents& extents, R& rendezvous, const Options& options) {
     const Deadline deadline = Deadline::after(options.timeout);
+    Stopwatch watch;
+    InitTimes times;
     const Launch launch = rendezvous.launch();
     Record record = make_record(launch);
     record.backend = B::name;
@@ -102,12 +128,12 @@ template <class Grid, Backend B, Rendezvous R>
         topology = fit(std::type_identity<Grid>{}, launch, extents);
         record.mesh = topology->signature();
         guarded(Stage::device, launch.rank, [&] { backend.emplace(launch, options); });
-        record.device = backend->device();
-        record.must_equal = backend->must_equal();
+        describe_device(*backend, record);
     } catch (const Error& error) {
         failure = error;
         record.failure = Record::Failure{error.code(), error.stage(), std::string(error.text())};
     }
+    times.device = watch.lap();
 
     std::optional<Meeting> meeting;
     try {
@@ -116,29 +142,36 @@ template <class Grid, Backend B, Rendezvous R>
         if (failure) throw *failure;
         throw;
     }
+    times.rendezvous = watch.lap();
     AnyStore& store = meeting->store;
     Session session = call_roll(store, record, backend ? backend->payload() : std::string(), deadline, options.timeout,
                                 options.log, meeting->serves());
+    times.roll_call = watch.lap();
 
     // Outside the try: a rank that fails tells the others why before its connections close on them.
-    typename B::Communicator world;
-    decltype(MeshState<Grid, B>::axes) axes;
+    Communicators<B, static_cast<std::size_t>(Grid::ndim())> all;
     try {
-        guarded(Stage::communicator, launch.rank, [&] {
-            world = backend->connect(store, session, deadline);
-            limit(world, deadline.remaining());
-            axes = split_axes(*backend, world, *topology, launch.rank);
-            commit(store, session, deadline, options.timeout, options.log);
-        });
-    } catch (const Error& error) {
-        if (error.shared()) throw; // the session's outcome: everybody has it
-        report_failure(store, session, error, options.log);
+        try {
+            guarded(Stage::communicator, launch.rank, [&] {
+                all.world = backend->connect(store, session, deadline);
+                times.world = watch.lap();
+                split_axes(*backend, all, *topology, store, session, deadline);
+                times.axes = watch.lap();
+                commit(store, session, deadline, options.timeout, options.log);
+                times.commit = watch.lap();
+            });
+        } catch (const Error& error) {
+            if (error.shared()) throw; // the session's outcome: everybody has it
+            report_failure(store, session, error, options.timeout, options.log);
+        }
+    } catch (...) {
+        all.abort();
+        throw;
     }
-    limit(world, options.timeout);
-    for (auto& axis : axes) limit(axis, options.timeout);
+    all.limit_each(options.timeout);
     const int local_rank = local_rank_of(launch, session.records);
-    return {launch,           *topology,      local_rank, std::move(session.records), std::move(*meeting),
-            std::move(world), std::move(axes)};
+    return {launch, *topology,           local_rank,    sharing(*backend, *topology), std::move(session.records),
+            times,  std::move(*meeting), std::move(all)};
 }
 
 } // namespace muster::inline v0_1::detail

@@ -38,6 +38,9 @@ struct Record {
     std::string mesh;   ///< axes, extents and order
     std::string device; ///< what the backend says of the device it runs on
 
+    std::string exclusive; ///< a device that no two ranks may share, by a name that is the same everywhere; or empty
+    std::string device_source; ///< what chose the device
+
     /// Further facts of the backend that must be equal on all ranks, by name.
     std::map<std::string, std::string> must_equal;
 
@@ -95,6 +98,8 @@ namespace detail {
     fields.set("backend", record.backend);
     fields.set("mesh", record.mesh);
     fields.set("device", record.device);
+    fields.set("exclusive", record.exclusive);
+    fields.set("device_source", record.device_source);
     for (const auto& [name, value] : record.must_equal) fields.set("=" + name, value);
     if (record.failure) {
         fields.set("failure.code", static_cast<int>(record.failure->code));
@@ -121,6 +126,8 @@ namespace detail {
     record.backend = fields.get("backend");
     record.mesh = fields.get("mesh");
     record.device = fields.get("device");
+    record.exclusive = fields.get("exclusive");
+    record.device_source = fields.get("device_source");
     for (const auto& [name, value] : fields.all())
         if (name.starts_with('=')) record.must_equal.emplace(name.substr(1), value);
     if (const int code = fields.number("failure.code", -1); code >= 0)

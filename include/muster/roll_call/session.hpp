@@ -10,10 +10,11 @@
 #include <muster/store/any_store.hpp>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <chrono>
 #include <cstddef>
+#include <numeric>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,13 +48,22 @@ inline constexpr std::chrono::milliseconds listening_time{1000};
     return store.get(presence_key(session.id, record.nonce), deadline).substr(1);
 }
 
-/// Everybody's payload, index = rank. Does not block, as payload_of.
-[[nodiscard]] inline std::vector<std::string> payloads(AnyStore& store, const Session& session, Deadline deadline) {
+/// The payloads of these ranks. Does not block, as payload_of.
+[[nodiscard]] inline std::vector<std::string> payloads(AnyStore& store, const Session& session,
+                                                       const std::vector<int>& ranks, Deadline deadline) {
     std::vector<std::string> keys;
-    for (const Record& record : session.records) keys.push_back(presence_key(session.id, record.nonce));
+    for (const int rank : ranks)
+        keys.push_back(presence_key(session.id, session.records[static_cast<std::size_t>(rank)].nonce));
     auto values = store.multi_get(keys, deadline);
     for (auto& value : values) value.erase(0, 1);
     return values;
+}
+
+/// Everybody's payload, index = rank.
+[[nodiscard]] inline std::vector<std::string> payloads(AnyStore& store, const Session& session, Deadline deadline) {
+    std::vector<int> ranks(session.records.size());
+    std::iota(ranks.begin(), ranks.end(), 0);
+    return payloads(store, session, ranks, deadline);
 }
 
 inline const std::string success = "+";
@@ -74,23 +84,60 @@ inline void conclude(AnyStore& store, const Session& session, const std::string&
     raise_unless_success(winner, session.rank);
 }
 
+[[nodiscard]] inline std::string done_key(const Session& session, int rank) {
+    return session.key(fmt::format("done/{}", rank));
+}
+
+/// What rank 0 says when the time is up: who has not finished connecting, itself too when it has not. Nothing when all
+/// have.
+[[nodiscard]] inline std::optional<Finding> find_late(AnyStore& store, const Session& session, bool self_is_late,
+                                                      Deadline grace, std::chrono::milliseconds timeout) {
+    std::vector<int> late;
+    std::vector<Record> records;
+    for (int rank = 0; rank < session.world_size(); ++rank) {
+        const std::vector<std::string> key{done_key(session, rank)};
+        if (rank == session.rank ? !self_is_late : store.check(key, grace)) continue;
+        late.push_back(rank);
+        records.push_back(session.records[static_cast<std::size_t>(rank)]);
+    }
+    if (late.empty()) return std::nullopt;
+    return Finding{
+        errc::missing_ranks, Stage::commit,
+        fmt::format("{} of {} ranks came to the roll call but did not finish connecting within {}: {}\n  do: "
+                    "see whether these processes are still alive",
+                    late.size(), session.world_size(), duration_text(timeout), process_list(records)),
+        late};
+}
+
 } // namespace detail
 
-/// A rank that failed after the roll call tells all the others, which end with its error, quoted.
+/// A rank that failed after the roll call tells all the others, which end with its error, quoted. Where its time was up
+/// it leaves the word to rank 0, which knows who is late.
 /// Throws: the session's outcome: this error, or that of the rank that failed first. `error` itself if the store
 /// cannot be reached any more.
 [[noreturn]] inline void report_failure(AnyStore& store, const Session& session, const Error& error,
-                                        const LogSink& log) {
+                                        std::chrono::milliseconds timeout, const LogSink& log) {
     const auto& self = session.records[static_cast<std::size_t>(session.rank)];
-    const detail::Finding finding{errc::remote,
-                                  error.stage(),
-                                  fmt::format("rank {} ({}) failed ({}): {}", session.rank, process_name(self),
-                                              to_string(error.stage()), detail::quoted(error.text())),
-                                  {session.rank}};
+    detail::Finding finding{errc::remote,
+                            error.stage(),
+                            fmt::format("rank {} ({}) failed ({}): {}", session.rank, process_name(self),
+                                        to_string(error.stage()), detail::quoted(error.text())),
+                            {session.rank}};
+    const Deadline grace = Deadline::after(detail::listening_time);
     try {
-        detail::conclude(store, session, finding.encode(), Deadline::after(detail::listening_time), log);
+        if (error.code() == errc::timeout && session.rank == 0) {
+            if (auto late = detail::find_late(store, session, true, grace, timeout)) {
+                late->text += fmt::format("\n  rank 0: {}", detail::quoted(error.text()));
+                finding = *late;
+            }
+        } else if (error.code() == errc::timeout) {
+            const std::vector<std::string> outcome{session.key("outcome")};
+            if (store.wait(outcome, grace)) detail::raise_unless_success(store.get(outcome[0], grace), session.rank);
+        }
+        detail::conclude(store, session, finding.encode(), grace.extended_by(detail::listening_time), log);
     } catch (const Error& outcome) {
-        if (outcome.shared()) throw;
+        // What was interrupted was so for want of the store.
+        if (outcome.shared() || error.code() == errc::closed) throw;
     }
     throw error;
 }
@@ -103,7 +150,7 @@ inline void commit(AnyStore& store, const Session& session, Deadline deadline, s
     const Deadline grace = deadline.extended_by(detail::listening_time);
     const std::vector<std::string> outcome{session.key("outcome")};
     if (session.rank != 0) {
-        store.set(session.key(fmt::format("done/{}", session.rank)), detail::success, grace);
+        store.set(detail::done_key(session, session.rank), detail::success, grace);
         if (store.wait(outcome, grace)) return detail::raise_unless_success(store.get(outcome[0], grace), session.rank);
         const detail::Finding unheard{
             errc::timeout,
@@ -115,28 +162,14 @@ inline void commit(AnyStore& store, const Session& session, Deadline deadline, s
         return detail::conclude(store, session, unheard.encode(), grace.extended_by(detail::listening_time), log);
     }
     std::vector<std::string> done;
-    for (int rank = 1; rank < session.world_size(); ++rank) done.push_back(session.key(fmt::format("done/{}", rank)));
+    for (int rank = 1; rank < session.world_size(); ++rank) done.push_back(detail::done_key(session, rank));
     using namespace std::chrono_literals;
     while (!done.empty() && !store.wait(done, deadline.at_most(200ms))) {
         if (store.check(outcome, grace)) break;
         if (!deadline.expired()) continue;
-        std::vector<int> missing;
-        std::vector<std::string> names;
-        for (int rank = 1; rank < session.world_size(); ++rank) {
-            const std::vector<std::string> key{done[static_cast<std::size_t>(rank) - 1]};
-            if (store.check(key, grace)) continue;
-            missing.push_back(rank);
-            names.push_back(
-                fmt::format("{} ({})", rank, process_name(session.records[static_cast<std::size_t>(rank)])));
-        }
-        if (missing.empty()) break;
-        const detail::Finding late{
-            errc::missing_ranks, Stage::commit,
-            fmt::format("{} of {} ranks came to the roll call but did not finish connecting "
-                        "within {}: {}\n  do: see whether these processes are still alive",
-                        missing.size(), session.world_size(), detail::duration_text(timeout), fmt::join(names, ", ")),
-            missing};
-        return detail::conclude(store, session, late.encode(), grace, log);
+        const auto late = detail::find_late(store, session, false, grace, timeout);
+        if (!late) break;
+        return detail::conclude(store, session, late->encode(), grace, log);
     }
     detail::conclude(store, session, detail::success, grace, log);
 }

@@ -141,6 +141,27 @@ using FactOf = std::function<std::string(const Record&)>;
     return finding;
 }
 
+/// Ranks that chose one device; only the first such device is spelled out.
+[[nodiscard]] inline std::optional<Finding> find_shared_devices(std::span<const Record> records) {
+    std::map<std::string, std::vector<Record>> users;
+    for (const Record& record : records)
+        if (!record.exclusive.empty()) users[record.exclusive].push_back(record);
+    const auto shared = std::ranges::find_if(users, [](const auto& user) { return user.second.size() > 1; });
+    if (shared == users.end()) return std::nullopt;
+    const auto& [device, group] = *shared;
+    Finding finding{errc::device, Stage::roll_call, {}, ranks_of(group)};
+    finding.text = finding.ranks.size() == 2
+                       ? fmt::format("ranks {} and {} both", finding.ranks.front(), finding.ranks.back())
+                       : fmt::format("{} all", ranks_text(finding.ranks));
+    finding.text += fmt::format(" use GPU {} on host {}", device, group.front().host);
+    for (const Record& record : group)
+        finding.text += fmt::format("\n  rank {} ({}): {}", record.rank, process_name(record), record.device_source);
+    finding.text +=
+        "\n  do: give every rank of a host a GPU of its own: a LOCAL_RANK of its own, or another "
+        "CUDA_VISIBLE_DEVICES";
+    return finding;
+}
+
 /// The one thing to tell all ranks about those that are here: the first of the checks that fails, the likeliest cause
 /// of the others first. Nothing when all is well.
 [[nodiscard]] inline std::optional<Finding> examine(std::span<const Record> records) {
@@ -179,7 +200,7 @@ using FactOf = std::function<std::string(const Record&)>;
                 },
                 fmt::format("make {} the same on all ranks", name)))
             return found;
-    return std::nullopt;
+    return find_shared_devices(records);
 }
 
 /// Who of the world is not among `present`.

@@ -46,4 +46,29 @@ private:
     std::thread thread_;
 };
 
+/// For a backend that looks again and again: throws the error of another rank that failed, and what the store says when
+/// it is gone. Asks the store now and then only.
+class OutcomeCheck {
+public:
+    OutcomeCheck(AnyStore& store, const Session& session)
+        : store_(store),
+          rank_(session.rank),
+          outcome_{session.key("outcome")} {}
+
+    void operator()() {
+        using namespace std::chrono_literals;
+        if (!next_.expired()) return;
+        // Before commit nothing but a failure sets the outcome.
+        if (store_.check(outcome_, Deadline::after(listening_time)))
+            raise_unless_success(store_.get(outcome_[0], Deadline::after(listening_time)), rank_);
+        next_ = Deadline::after(20ms);
+    }
+
+private:
+    AnyStore& store_;
+    int rank_;
+    std::vector<std::string> outcome_;
+    Deadline next_ = Deadline::after(std::chrono::milliseconds(20));
+};
+
 } // namespace muster::inline v0_1::detail

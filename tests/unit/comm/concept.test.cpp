@@ -31,6 +31,8 @@ struct Archetype {
     void send(std::span<const float>, int, Stream) {}
     void recv(std::span<float>, int, Stream) {}
     void barrier(Stream) {}
+    void wait(Stream, muster::Deadline) {}
+    void check() {}
     Archetype split(int, int) { return {}; }
     bool is_open() const { return true; }
     void abort() {}
@@ -64,6 +66,8 @@ struct NoScatter : Splits<NoScatter> { void scatter() = delete; };
 struct NoSend : Splits<NoSend> { void send() = delete; };
 struct NoRecv : Splits<NoRecv> { void recv() = delete; };
 struct NoBarrier : Splits<NoBarrier> { void barrier() = delete; };
+struct NoWait : Splits<NoWait> { void wait() = delete; };
+struct NoCheck : Splits<NoCheck> { void check() = delete; };
 struct NoIsOpen : Splits<NoIsOpen> { void is_open() = delete; };
 struct NoAbort : Splits<NoAbort> { void abort() = delete; };
 struct NoClose : Splits<NoClose> { void close() = delete; };
@@ -78,7 +82,8 @@ template <class... Cs>
 constexpr bool none = (!muster::Communicator<Cs> && ...);
 static_assert(none<NoSize, SizeIsNoInt, NoRank, NoRanks>);
 static_assert(none<NoAllReduce, NoAllReduceInPlace, NoReduce, NoReduceInPlace, NoReduceScatter>);
-static_assert(none<NoBroadcast, NoAllGather, NoAllToAll, NoGather, NoScatter, NoSend, NoRecv, NoBarrier>);
+static_assert(
+    none<NoBroadcast, NoAllGather, NoAllToAll, NoGather, NoScatter, NoSend, NoRecv, NoBarrier, NoWait, NoCheck>);
 static_assert(none<NoIsOpen, NoAbort, NoClose, NoNativeHandle, SplitsIntoOthers>);
 static_assert(none<Copies, ThrowsOnMove, NoDefault, int>);
 

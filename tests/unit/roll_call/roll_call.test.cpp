@@ -332,13 +332,19 @@ std::vector<End> after_the_roll_call(int size, const Step& step) {
     return ends;
 }
 
+/// What a backend throws when its own time is up.
+Error timed_out(int rank) {
+    return {errc::timeout, muster::Stage::communicator,
+            "no connection of " + std::to_string(rank) + " in time\n  last seen: nothing"};
+}
+
 } // namespace
 
 TEST_CASE("a rank that fails after the roll call is quoted by all") {
     const int failing = GENERATE(0, 2);
     const auto ends = after_the_roll_call(3, [&](AnyStore& store, const Session& session) {
         if (session.rank == failing)
-            report_failure(store, session, Error(errc::backend, muster::Stage::communicator, "cable cut"), {});
+            report_failure(store, session, Error(errc::backend, muster::Stage::communicator, "cable cut"), 10s, {});
         commit(store, session, Deadline::after(10s), 10s, {});
     });
     check_refused(ends, errc::remote, {failing}, "cable cut");
@@ -355,7 +361,7 @@ TEST_CASE("of two failures all ranks quote one, and it is logged once") {
         if (session.rank % 2 == 1)
             report_failure(store, session,
                            Error(errc::backend, muster::Stage::communicator, "cable " + std::to_string(session.rank)),
-                           log);
+                           10s, log);
         commit(store, session, Deadline::after(10s), 10s, log);
     });
     check_refused(ends, errc::remote, ends[0].about, "cable ");
@@ -369,6 +375,58 @@ TEST_CASE("a rank that never commits is named") {
     });
     CHECK_FALSE(ends[2].failed);
     check_refused({ends[0], ends[1]}, errc::missing_ranks, {2}, "did not finish connecting within 0.3 s: 2 (");
+}
+
+TEST_CASE("rank 0 names all that are late when the time is up, itself too, and all take its word") {
+    std::mutex mutex;
+    std::vector<std::string> lines;
+    const muster::LogSink log = [&](std::string_view line) {
+        const std::lock_guard lock(mutex);
+        lines.emplace_back(line);
+    };
+    const auto ends = after_the_roll_call(4, [&](AnyStore& store, const Session& session) {
+        if (session.rank == 2) return commit(store, session, Deadline::after(10s), 10s, log);
+        const std::vector<std::string> done{muster::detail::done_key(session, 2)};
+        if (session.rank == 0) (void)store.wait(done, Deadline::after(10s));
+        report_failure(store, session, timed_out(session.rank), 300ms, log);
+    });
+    check_refused(ends, errc::missing_ranks, {0, 1, 3}, "did not finish connecting within 0.3 s: 0 (");
+    CHECK_THAT(ends[0].text, ContainsSubstring("3 of 4 ranks came to the roll call but"));
+    CHECK_THAT(ends[0].text, ContainsSubstring("\n  rank 0: no connection of 0 in time\n    last seen: nothing"));
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0] == "muster: " + ends[0].text);
+}
+
+TEST_CASE("a rank whose time is up leaves the word to a rank 0 that has connected") {
+    const auto ends = after_the_roll_call(3, [&](AnyStore& store, const Session& session) {
+        if (session.rank == 1) {
+            std::this_thread::sleep_for(300ms);
+            report_failure(store, session, timed_out(1), 300ms, {});
+        }
+        commit(store, session, Deadline::after(300ms), 300ms, {});
+    });
+    check_refused(ends, errc::missing_ranks, {1}, "1 of 3 ranks came to the roll call but did not finish");
+    CHECK(ends[0].text.find("no connection of 1") == std::string::npos); // rank 0 knows better who was late
+}
+
+TEST_CASE("a rank whose time is up speaks for itself when rank 0 says nothing") {
+    const auto ends = after_the_roll_call(3, [&](AnyStore& store, const Session& session) {
+        if (session.rank == 1) report_failure(store, session, timed_out(1), 300ms, {});
+        if (session.rank == 2) commit(store, session, Deadline::after(10s), 10s, {});
+    });
+    CHECK_FALSE(ends[0].failed); // it was gone
+    check_refused({ends[1], ends[2]}, errc::remote, {1}, ") failed (communicator): no connection of 1 in time");
+}
+
+TEST_CASE("a failure that was told before the time was up stays the word") {
+    const auto ends = after_the_roll_call(3, [&](AnyStore& store, const Session& session) {
+        if (session.rank == 2)
+            report_failure(store, session, Error(errc::backend, muster::Stage::communicator, "cable cut"), 300ms, {});
+        const std::vector<std::string> outcome{session.key("outcome")};
+        (void)store.wait(outcome, Deadline::after(10s));
+        report_failure(store, session, timed_out(session.rank), 300ms, {});
+    });
+    check_refused(ends, errc::remote, {2}, "cable cut");
 }
 
 TEST_CASE("a watch calls when another rank fails, and only then") {

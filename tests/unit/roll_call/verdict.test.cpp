@@ -5,6 +5,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -112,6 +113,76 @@ TEST_CASE("a doubled rank names both processes") {
     CHECK(finding->code == errc::duplicate_rank);
     CHECK(finding->ranks == std::vector{2});
     CHECK_THAT(finding->text, ContainsSubstring("rank 2: gpu02:4002, gpu02:99"));
+}
+
+TEST_CASE("a GPU that several ranks chose is named with all of them, and what chose it") {
+    auto records = world(4);
+    for (std::size_t rank = 0; rank < 4; ++rank) {
+        records[rank].exclusive = "GPU-" + std::to_string(rank);
+        records[rank].device_source = "LOCAL_RANK=" + std::to_string(rank % 2);
+    }
+    CHECK_FALSE(examine(records));
+    SECTION("two ranks") {
+        records[3].exclusive = records[2].exclusive;
+        const auto finding = examine(records);
+        REQUIRE(finding);
+        CHECK(finding->code == errc::device);
+        CHECK(finding->stage == Stage::roll_call);
+        CHECK(finding->ranks == std::vector{2, 3});
+        CHECK(finding->text ==
+              "ranks 2 and 3 both use GPU GPU-2 on host gpu02\n  rank 2 (gpu02:4002): LOCAL_RANK=0\n  rank 3 "
+              "(gpu02:4003): LOCAL_RANK=1\n  do: give every rank of a host a GPU of its own: a LOCAL_RANK of its own, "
+              "or another CUDA_VISIBLE_DEVICES");
+    }
+    SECTION("three ranks, whose host has two names: only the GPU counts") {
+        for (const std::size_t rank : {0U, 1U, 3U}) records[rank].exclusive = "GPU-x";
+        const auto finding = examine(records);
+        REQUIRE(finding);
+        CHECK(finding->ranks == std::vector{0, 1, 3});
+        CHECK_THAT(finding->text, StartsWith("ranks 0, 1, 3 all use GPU GPU-x on host gpu01\n"
+                                             "  rank 0 (gpu01:4000): LOCAL_RANK=0\n"
+                                             "  rank 1 (gpu01:4001): LOCAL_RANK=1\n"
+                                             "  rank 3 (gpu02:4003): LOCAL_RANK=1\n  do: "));
+    }
+    SECTION("of several such GPUs one is spelled out") {
+        records[1].exclusive = records[0].exclusive;
+        records[3].exclusive = records[2].exclusive;
+        CHECK(examine(records)->ranks == std::vector{0, 1});
+    }
+    SECTION("a device that may be shared has no name to compare") {
+        for (auto& record : records) record.exclusive.clear();
+        CHECK_FALSE(examine(records));
+        records[1].exclusive = "GPU-1"; // also where others say nothing
+        CHECK_FALSE(examine(records));
+    }
+    SECTION("what is likelier to be the cause comes first") {
+        for (auto& record : records) record.exclusive = "GPU-0";
+        records[1].mesh = "dp=4 tp=1 cp=1";
+        CHECK(examine(records)->code == errc::disagreement);
+    }
+}
+
+TEST_CASE("a record travels, with what says of its device") {
+    Record sent = world(2)[1];
+    sent.device = "cuda:2,0000:41:00.0,GPU-8f3c";
+    sent.exclusive = "GPU-8f3c";
+    sent.device_source = "LOCAL_RANK=2, CUDA_VISIBLE_DEVICES 0,1,2";
+    sent.must_equal = {{"the version of NCCL", "2.28.9"}};
+    sent.failure = {errc::device, Stage::device, "no device"};
+    const Record read = to_record(Fields::decode(to_fields(sent).encode()));
+    CHECK(read.rank == 1);
+    CHECK(read.device == sent.device);
+    CHECK(read.exclusive == sent.exclusive);
+    CHECK(read.device_source == sent.device_source);
+    CHECK(read.must_equal == sent.must_equal);
+    REQUIRE(read.failure);
+    CHECK(read.failure->code == errc::device);
+    CHECK(read.failure->text == "no device");
+    // A record that lacks them, as an older muster sends it.
+    const Record bare = to_record(Fields());
+    CHECK(bare.exclusive.empty());
+    CHECK(bare.device_source.empty());
+    CHECK_FALSE(bare.failure);
 }
 
 TEST_CASE("failures before the roll call") {

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace muster::inline v0_1 {
+
+/// Settings of one NCCL communicator: the members of ncclConfig_t, each with the version of NCCL that brought it. What
+/// is not set is NCCL's to choose. A variable of the environment (NCCL_MAX_CTAS for max_ctas and so on) beats the
+/// setting; setting what the NCCL at hand does not have is an error, not a wish.
+///
+/// Not here, because the library decides them: blocking (never: a blocking call has no deadline), splitShare and
+/// shrinkShare (off: aborting one communicator would end its whole family).
+/// Source: nccl.h 2.32.
+struct NcclConfig {
+    std::optional<int> cga_cluster_size = {};  ///< 2.17: thread block cluster size, 0 to 8
+    std::optional<int> min_ctas = {};          ///< 2.17: fewest thread blocks; NCCL's limit if max_ctas is not set
+    std::optional<int> max_ctas = {};          ///< 2.17: most thread blocks
+    std::optional<std::string> net_name = {};  ///< 2.17: network module ("IB", "Socket")
+    std::optional<int> traffic_class = {};     ///< 2.26: traffic class of the network's packets
+    std::optional<std::string> comm_name = {}; ///< 2.27: for logs and profilers; the axis' name if not set
+    std::optional<int> collnet_enable = {};    ///< 2.27: 1 lets collectives run in the network (SHARP)
+    std::optional<int> cta_policy = {};        ///< 2.27: NCCL_CTA_POLICY_*
+    std::optional<int> nvls_ctas = {};         ///< 2.27: thread blocks of NVLink SHARP
+    std::optional<int> n_channels_per_net_peer = {}; ///< 2.28
+    std::optional<int> nvlink_centric_sched = {};    ///< 2.28: 1 schedules for NVLink first
+    std::optional<int> graph_usage_mode = {};        ///< 2.29
+    std::optional<int> num_rma_ctx = {};             ///< 2.29
+    std::optional<int> max_p2p_peers = {};           ///< 2.30
+    std::optional<int> graph_stream_ordering = {};   ///< 2.30.7
+    std::optional<int> launch_order_implicit = {};   ///< 2.31.2: 1 orders the launches of several communicators
+    std::optional<int> num_rma_sig = {};             ///< 2.31.2
+    std::optional<int> rma_eager_init = {};          ///< 2.31.2
+    std::optional<int> host_cft_mode = {};           ///< 2.31.2
+    std::optional<int> nvls_host_mode = {};          ///< 2.32
+
+    friend bool operator==(const NcclConfig&, const NcclConfig&) = default;
+};
+
+/// Settings of the NCCL backend: `options.nccl.tp.max_ctas = 16`. Every axis stands for itself: nothing is inherited
+/// from the world. An axis that spans the world shares its communicator only if it has the same settings.
+struct NcclOptions {
+    NcclConfig world = {};
+    NcclConfig tp = {};
+    NcclConfig dp = {};
+    NcclConfig cp = {};
+    NcclConfig pp = {};
+    NcclConfig ep = {};
+    std::map<std::string, NcclConfig, std::less<>> axes = {}; ///< of other axes, by the tag's name
+
+    /// How long ending a communicator by force may take. After that it is left behind, with its memory.
+    std::chrono::milliseconds abort_timeout = std::chrono::seconds(10);
+
+    /// Above so many ranks NCCL meets at several roots, one for each so many, on NCCL 2.23 and newer. The same on all
+    /// ranks. 128 is PyTorch's number, too.
+    int ranks_per_root = 128;
+
+    /// A communicator that failed in an operation is aborted at once; see NcclLimits.
+    bool abort_on_error = true;
+
+    /// Several ranks may use one GPU. For tests: NCCL itself allows it under conditions only (NCCL_HOSTID,
+    /// NCCL_MULTI_RANK_GPU_ENABLE).
+    bool allow_shared_device = false;
+
+    [[nodiscard]] NcclConfig axis(std::string_view name) const {
+        if (const auto found = axes.find(name); found != axes.end()) return found->second;
+        if (name == "tp") return tp;
+        if (name == "dp") return dp;
+        if (name == "cp") return cp;
+        if (name == "pp") return pp;
+        if (name == "ep") return ep;
+        return {};
+    }
+};
+
+} // namespace muster::inline v0_1

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <muster/comm/buffer.hpp>
+#include <muster/comm/checks.hpp>
+
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+namespace muster::inline v0_1::detail {
+
+/// Operands of an operation. `Group` tells size(), rank and global_rank(); T is the element type that the backend takes
+/// for the buffers'.
+template <class T>
+struct Operands {
+    std::span<const T> in;
+    std::span<T> out;
+};
+
+/// `in` and `out` have as many elements; `out` is looked at when `needs_out`.
+template <class T, class Group, class In, class Out>
+[[nodiscard]] auto equal_operands(std::string_view operation, const Group& group, In& in, Out& out,
+                                  bool needs_out = true) {
+    require_one_type<In, Out>();
+    require_equal_extents<In, Out>();
+    Operands<T> operands{std::span<const T>(in), {}};
+    if (!needs_out) return operands;
+    operands.out = std::span<T>(out);
+    check_equal(operation, operands.in.size(), operands.out.size(), group.global_rank());
+    check_overlap<T>(operation, operands.in, operands.out, operands.out, "they must be the same memory or apart",
+                     group.global_rank());
+    return operands;
+}
+
+/// `out` holds as many elements as `in` for every rank; it is looked at when `needs_out`.
+template <class T, class Group, class In, class Out>
+[[nodiscard]] auto gathering_operands(std::string_view operation, const Group& group, In& in, Out& out,
+                                      bool needs_out = true) {
+    require_one_type<In, Out>();
+    require_multiple_extents<In, Out>();
+    Operands<T> operands{std::span<const T>(in), {}};
+    if (!needs_out) return operands;
+    operands.out = std::span<T>(out);
+    const auto part = operands.in.size();
+    check_whole(operation, "out", operands.out.size(), part, group.size(), group.global_rank());
+    check_overlap<T>(operation, operands.in, operands.out,
+                     operands.out.subspan(static_cast<std::size_t>(group.rank) * part, part),
+                     "in may only be this rank's part of out", group.global_rank());
+    return operands;
+}
+
+/// `in` holds as many elements as `out` for every rank; it is looked at when `needs_in`.
+template <class T, class Group, class In, class Out>
+[[nodiscard]] auto scattering_operands(std::string_view operation, const Group& group, In& in, Out& out,
+                                       bool needs_in = true) {
+    require_one_type<In, Out>();
+    require_multiple_extents<Out, In>();
+    Operands<T> operands{{}, std::span<T>(out)};
+    if (!needs_in) return operands;
+    operands.in = std::span<const T>(in);
+    const auto part = operands.out.size();
+    check_whole(operation, "in", operands.in.size(), part, group.size(), group.global_rank());
+    check_overlap<T>(operation, operands.out, operands.in,
+                     operands.in.subspan(static_cast<std::size_t>(group.rank) * part, part),
+                     "out may only be this rank's part of in", group.global_rank());
+    return operands;
+}
+
+template <class T, class Group, class In, class Out>
+[[nodiscard]] auto exchange_operands(std::string_view operation, const Group& group, In& in, Out& out) {
+    require_one_type<In, Out>();
+    require_equal_extents<In, Out>();
+    const Operands<T> operands{std::span<const T>(in), std::span<T>(out)};
+    check_equal(operation, operands.in.size(), operands.out.size(), group.global_rank());
+    check_divisible(operation, operands.in.size(), group.size(), group.global_rank());
+    check_overlap<T>(operation, operands.in, operands.out, {}, "they must be apart", group.global_rank());
+    return operands;
+}
+
+template <class Group>
+void check_root(std::string_view operation, const Group& group, int root) {
+    check_member(operation, "root", root, group.size(), group.global_rank());
+}
+
+template <class Group>
+void check_peer(std::string_view operation, const Group& group, int peer) {
+    check_member(operation, "peer", peer, group.size(), group.global_rank());
+    if (peer == group.rank) {
+        throw_invalid(group.global_rank(), fmt::format("{}: peer {} is this rank itself", operation, peer));
+    }
+}
+
+} // namespace muster::inline v0_1::detail

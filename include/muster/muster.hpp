@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// The one header: the library with the NCCL backend.
+
+// IWYU pragma: begin_exports
+#include <muster/comm/options.hpp>
+#include <muster/comm/reduction.hpp>
+#include <muster/core/deadline.hpp>
+#include <muster/core/error.hpp>
+#include <muster/core/version.hpp>
+#include <muster/launch/detect.hpp>
+#include <muster/mesh/device_mesh.hpp>
+#include <muster/nccl/backend.hpp>
+#include <muster/nccl/communicator.hpp>
+#include <muster/nccl/group.hpp>
+#include <muster/nccl/memory.hpp>
+#include <muster/rendezvous/env.hpp>
+#include <muster/rendezvous/tcp.hpp>
+#include <muster/report/describe.hpp>
+#include <muster/topology.hpp>
+// IWYU pragma: end_exports
