@@ -41,6 +41,35 @@ struct NcclConfig {
     friend bool operator==(const NcclConfig&, const NcclConfig&) = default;
 };
 
+namespace detail {
+
+/// Calls visit(name, value) for every setting.
+template <class Visit>
+void visit_settings(const NcclConfig& config, Visit visit) {
+    visit("cga_cluster_size", config.cga_cluster_size);
+    visit("min_ctas", config.min_ctas);
+    visit("max_ctas", config.max_ctas);
+    visit("net_name", config.net_name);
+    visit("traffic_class", config.traffic_class);
+    visit("comm_name", config.comm_name);
+    visit("collnet_enable", config.collnet_enable);
+    visit("cta_policy", config.cta_policy);
+    visit("nvls_ctas", config.nvls_ctas);
+    visit("n_channels_per_net_peer", config.n_channels_per_net_peer);
+    visit("nvlink_centric_sched", config.nvlink_centric_sched);
+    visit("graph_usage_mode", config.graph_usage_mode);
+    visit("num_rma_ctx", config.num_rma_ctx);
+    visit("max_p2p_peers", config.max_p2p_peers);
+    visit("graph_stream_ordering", config.graph_stream_ordering);
+    visit("launch_order_implicit", config.launch_order_implicit);
+    visit("num_rma_sig", config.num_rma_sig);
+    visit("rma_eager_init", config.rma_eager_init);
+    visit("host_cft_mode", config.host_cft_mode);
+    visit("nvls_host_mode", config.nvls_host_mode);
+}
+
+} // namespace detail
+
 /// Settings of the NCCL backend: `options.nccl.tp.max_ctas = 16`. Every axis stands for itself: nothing is inherited
 /// from the world. An axis that spans the world shares its communicator only if it has the same settings.
 struct NcclOptions {
@@ -77,4 +106,15 @@ struct NcclOptions {
     }
 };
 
+namespace detail {
+
+/// Calls visit(name, settings) for the world and every axis.
+template <class Visit>
+void visit_configs(const NcclOptions& options, Visit visit) {
+    visit("world", options.world);
+    for (const char* const axis : {"tp", "dp", "cp", "pp", "ep"}) visit(axis, options.axis(axis));
+    for (const auto& [axis, config] : options.axes) visit(axis, config);
+}
+
+} // namespace detail
 } // namespace muster::inline v0_1

@@ -60,6 +60,9 @@ public:
         mask_ = launch.environment.get("CUDA_VISIBLE_DEVICES").value_or("not set");
         if (world_size_ == 1) return;
         if (!options.interface.empty()) choose_interface(launch.environment);
+        detail::visit_configs(options.nccl, [&](std::string_view, const NcclConfig& config) {
+            (void)detail::native_config(config, {}, library_); // says what is wrong with it
+        });
         for (const std::string& text : detail::overridden_settings(options.nccl, launch.environment, files)) warn(text);
         const bool fixed_id = detail::find_nccl_variable(launch.environment, "NCCL_COMM_ID", files).has_value();
         roots_ = detail::nccl_roots(world_size_, library_, fixed_id, options.nccl.ranks_per_root);
@@ -83,7 +86,9 @@ public:
     }
 
     [[nodiscard]] std::map<std::string, std::string> must_equal() const {
-        return {{"the version of NCCL", detail::nccl_version_text(library_)}};
+        return {{"the version of NCCL", detail::nccl_version_text(library_)},
+                {"the settings in Options::nccl", detail::settings_text(options_.nccl)},
+                {"the number of NCCL's roots (NcclOptions::ranks_per_root, NCCL_COMM_ID)", fmt::format("{}", roots_)}};
     }
 
     [[nodiscard]] std::string payload() const { return root_ ? root_->encode() : std::string(); }

@@ -24,9 +24,11 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 // What can be seen before NCCL starts of what makes it hang or slow.
@@ -91,31 +93,39 @@ inline void refuse_blocking(const std::optional<NcclVariable>& variable, int ran
 [[nodiscard]] inline std::vector<std::string> overridden_settings(const NcclOptions& options,
                                                                   const Environment& environment,
                                                                   const std::vector<std::string>& files) {
-    struct Pair {
-        std::string_view setting, variable;
-        bool (*set)(const NcclConfig&);
-    };
-    static constexpr std::array pairs{
-        Pair{"cga_cluster_size", "NCCL_CGA_CLUSTER_SIZE",
-             [](const NcclConfig& c) { return c.cga_cluster_size.has_value(); }},
-        Pair{"min_ctas", "NCCL_MIN_CTAS", [](const NcclConfig& c) { return c.min_ctas.has_value(); }},
-        Pair{"max_ctas", "NCCL_MAX_CTAS", [](const NcclConfig& c) { return c.max_ctas.has_value(); }},
-        Pair{"net_name", "NCCL_NET", [](const NcclConfig& c) { return c.net_name.has_value(); }},
-        Pair{"collnet_enable", "NCCL_COLLNET_ENABLE", [](const NcclConfig& c) { return c.collnet_enable.has_value(); }},
-        Pair{"cta_policy", "NCCL_CTA_POLICY", [](const NcclConfig& c) { return c.cta_policy.has_value(); }},
-        Pair{"nvls_ctas", "NCCL_NVLS_NCHANNELS", [](const NcclConfig& c) { return c.nvls_ctas.has_value(); }},
-        Pair{"n_channels_per_net_peer", "NCCL_NCHANNELS_PER_NET_PEER",
-             [](const NcclConfig& c) { return c.n_channels_per_net_peer.has_value(); }},
-    };
-    std::vector<NcclConfig> configs{options.world, options.tp, options.dp, options.cp, options.pp, options.ep};
-    for (const auto& axis : options.axes) configs.push_back(axis.second);
+    static constexpr std::array<std::pair<std::string_view, std::string_view>, 8> variables{{
+        {"cga_cluster_size", "NCCL_CGA_CLUSTER_SIZE"},
+        {"min_ctas", "NCCL_MIN_CTAS"},
+        {"max_ctas", "NCCL_MAX_CTAS"},
+        {"net_name", "NCCL_NET"},
+        {"collnet_enable", "NCCL_COLLNET_ENABLE"},
+        {"cta_policy", "NCCL_CTA_POLICY"},
+        {"nvls_ctas", "NCCL_NVLS_NCHANNELS"},
+        {"n_channels_per_net_peer", "NCCL_NCHANNELS_PER_NET_PEER"},
+    }};
+    std::set<std::string_view> set;
+    visit_configs(options, [&](std::string_view, const NcclConfig& config) {
+        visit_settings(config, [&](std::string_view name, const auto& value) {
+            if (value) set.insert(name);
+        });
+    });
     std::vector<std::string> texts;
-    for (const auto& [setting, name, set] : pairs)
-        if (std::any_of(configs.begin(), configs.end(), set))
-            if (const auto variable = find_nccl_variable(environment, name, files))
-                texts.push_back(
-                    fmt::format("{}={} in {} beats NcclConfig::{}", name, variable->value, variable->from, setting));
+    for (const auto& [setting, name] : variables)
+        if (const auto variable = find_nccl_variable(environment, name, files); variable && set.contains(setting))
+            texts.push_back(
+                fmt::format("{}={} in {} beats NcclConfig::{}", name, variable->value, variable->from, setting));
     return texts;
+}
+
+/// All that is set, as text: what the ranks must have alike.
+[[nodiscard]] inline std::string settings_text(const NcclOptions& options) {
+    std::string text;
+    visit_configs(options, [&](std::string_view axis, const NcclConfig& config) {
+        visit_settings(config, [&](std::string_view name, const auto& value) {
+            if (value) text += fmt::format("{}{}.{}={}", text.empty() ? "" : " ", axis, name, *value);
+        });
+    });
+    return text;
 }
 
 /// What this host grants its processes.

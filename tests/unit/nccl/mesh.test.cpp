@@ -125,14 +125,46 @@ TEST_CASE("an axis with settings of its own has a communicator of its own", "[nc
 TEST_CASE("settings that make no sense are said on all ranks before NCCL hangs", "[nccl]") {
     const support::Script script;
     const auto error = support::error_of([] {
-        world(2, [](int rank, const Threads& threads) {
+        world(2, [](int, const Threads& threads) {
             auto options = quiet();
-            if (rank == 1) options.nccl.tp.min_ctas = -3;
+            options.nccl.tp.min_ctas = -3;
             muster::DeviceMesh<2, 1, 1> mesh(threads, options);
         });
     });
     CHECK(std::string(error.what()).find("min_ctas -3") != std::string::npos);
     CHECK(error.shared());
+    CHECK(standin_calls("ncclCommInitRankConfig") == 0);
+}
+
+TEST_CASE("settings that differ are named", "[nccl]") {
+    const support::Script script;
+    const auto error = support::error_of([] {
+        world(2, [](int rank, const Threads& threads) {
+            auto options = quiet();
+            options.nccl.tp.max_ctas = 8 + rank;
+            const muster::DeviceMesh<2, 1, 1> mesh(threads, options);
+        });
+    });
+    CHECK(error.code() == muster::errc::disagreement);
+    CHECK(std::string(error.what()).find("tp.max_ctas=9: rank 1") != std::string::npos);
+}
+
+TEST_CASE("a large world meets at several roots", "[nccl]") {
+#if NCCL_VERSION_CODE >= NCCL_VERSION(2, 23, 4)
+    const support::Script script;
+    world(7, [](int rank, const Threads& threads) {
+        auto options = quiet();
+        options.nccl.ranks_per_root = 3;
+        muster::DeviceMesh<7, 1, 1> mesh(threads, options);
+        DeviceArray<int> value(std::vector{rank});
+        mesh.world().all_reduce(value, muster::sum);
+        mesh.world().wait();
+        check(value.to_host()[0] == 21, "sum");
+    });
+    CHECK(standin_calls("ncclGetUniqueId") == 3);
+    CHECK(standin_calls("ncclCommInitRankScalable") == 7);
+    CHECK(standin_calls("ncclCommInitRankConfig") == 0);
+#endif
 }
 
 TEST_CASE("a process group is one communicator", "[nccl]") {
