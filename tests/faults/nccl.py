@@ -4,12 +4,15 @@
 usage: nccl.py WORKER
 """
 
+import os
 import pathlib
+import shutil
+import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
-from processes import (DIED, ERROR, LISTENING, Failure, Group, ended_with_error, free_port, main,  # noqa: E402
+from processes import (DIED, LISTENING, Group, clean_environment, ended_with_error, free_port, main,  # noqa: E402
                        one_text, rank_process, require)
 
 worker = sys.argv[1]
@@ -19,9 +22,9 @@ LIMIT = 20000   # milliseconds
 MESH = ["--tp", 2]
 
 
-def run(group, script, *options, ranks=range(4), timeout=LIMIT, environment=None, **by_rank):
+def run(group, script, *options, ranks=range(4), timeout=LIMIT, environment=None, command=(), **by_rank):
     """Four ranks in a 2 x 2 x 1 mesh: world, tp and dp have communicators."""
-    started = group.ranks([worker, "--timeout", timeout, *MESH, *options], ranks, 4, free_port(),
+    started = group.ranks([*command, worker, "--timeout", timeout, *MESH, *options], ranks, 4, free_port(),
                           {"MUSTER_STANDIN": script, **(environment or {})}, **by_rank)
     group.wait(timeout / 1000 + 25, started)
     for process in started:
@@ -57,14 +60,15 @@ def init_stuck_on_all():
         ranks = run(group, "ncclCommInitRankConfig:stay", timeout=3000)
         ended_with_error(ranks, 3 + LISTENING + ABORT)
         says(one_text(ranks), "4 of 4 ranks came to the roll call but did not finish connecting within 3 s: 0 (",
-             "rank 0: NCCL did not connect ranks 0-3 within 3 s", "NCCL_SOCKET_IFNAME")
+             "ranks 0-3: NCCL did not connect ranks 0-3 within 3 s", "NCCL_SOCKET_IFNAME")
 
 
 def init_that_does_not_return():
     with Group() as group:
         ranks = run(group, "ncclCommInitRankConfig@1:hang", timeout=3000)
         ended_with_error(ranks, 3 + LISTENING + ABORT)
-        says(one_text(ranks), "did not finish connecting within 3 s: ", f"1 ({rank_process(ranks[1])})")
+        says(one_text(ranks), "did not finish connecting within 3 s: ", f"1 ({rank_process(ranks[1])})",
+             "rank 1: NCCL's init on rank 1 of the NCCL communicator world of ranks 0-3 did not even return within 3 s")
 
 
 def quick_failure(script, culprit, *words):
@@ -154,6 +158,70 @@ def killed_during_a_collective():
     killed("ncclAllReduce@2:die", SOON + ABORT)
 
 
+def few_open_files():
+    with Group() as group:
+        ranks = run(group, "", command=["bash", "-c", 'ulimit -Sn 300; exec "$@"', "few"])
+        require(all(rank.code == 0 for rank in ranks), "a rank failed")
+        says(ranks[0].stderr, "muster: rank 0: warning: the limit of open files is 300, and a world of 4 ranks may need 320",
+             "ulimit -n 320")
+        require(all("warning" not in rank.stderr for rank in ranks[1:]), "more than one rank of the host warns")
+
+
+def setting_that_the_environment_beats():
+    with Group() as group:
+        ranks = run(group, "", "--max-ctas", 8, environment={"NCCL_MAX_CTAS": "4"})
+        require(all(rank.code == 0 for rank in ranks), "a rank failed")
+        says(ranks[0].stderr, "warning: NCCL_MAX_CTAS=4 in the environment beats NcclConfig::max_ctas")
+
+
+def interface_that_the_others_cannot_reach():
+    """Two hosts: rank 0's NCCL chose the interface of a network that only its own host is in."""
+    with hosts() as (near, far), Group() as group:
+        subprocess.run(["ip", "-n", near, "link", "add", "private0", "type", "veth", "peer", "name", "private1"], check=True)
+        subprocess.run(["ip", "-n", near, "addr", "add", "10.99.0.1/24", "dev", "private0"], check=True)
+        for side in ("private0", "private1"):
+            subprocess.run(["ip", "-n", near, "link", "set", side, "up"], check=True)
+        subprocess.run(["ip", "-n", far, "route", "add", "unreachable", "10.99.0.0/24"], check=True)
+        for rank, host in enumerate((near, far)):
+            interface = {"NCCL_SOCKET_IFNAME": "private0"} if host == near else {}
+            group.start(["ip", "netns", "exec", host, worker, "--timeout", 4000],
+                        clean_environment(RANK=rank, LOCAL_RANK=rank, LOCAL_WORLD_SIZE=2, WORLD_SIZE=2,
+                                          MASTER_ADDR="10.77.0.1", MASTER_PORT=29500, **interface), f"rank {rank}")
+        group.wait(30)
+        ended_with_error(group.all, 4 + LISTENING + ABORT)
+        warning = ("NCCL will meet at 10.99.0.1, the address of the interface that it chose on rank 0, and this rank cannot "
+                   "reach that address (No route to host)")
+        says(group.all[1].stderr, f"muster: rank 1: warning: {warning}")
+        says(one_text(group.all), "NCCL's init on rank 1 of the NCCL communicator world of ranks 0, 1 failed",
+             f"before that: {warning}")
+
+
+class hosts:
+    """Two network namespaces, 10.77.0.1 and 10.77.0.2, with names of their own for this run."""
+
+    def __enter__(self):
+        self.names = [f"muster-{os.getpid()}-{side}" for side in ("a", "b")]
+        for name in self.names:
+            subprocess.run(["ip", "netns", "add", name], check=True)
+            subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+        near, far = self.names
+        subprocess.run(["ip", "-n", near, "link", "add", "link0", "type", "veth", "peer", "name", "link0", "netns", far],
+                       check=True)
+        for number, name in enumerate(self.names, 1):
+            subprocess.run(["ip", "-n", name, "addr", "add", f"10.77.0.{number}/24", "dev", "link0"], check=True)
+            subprocess.run(["ip", "-n", name, "link", "set", "link0", "up"], check=True)
+        return near, far
+
+    def __exit__(self, *error):
+        for name in self.names:
+            subprocess.run(["ip", "netns", "del", name], check=False)
+
+
+def can_make_hosts():
+    return os.geteuid() == 0 and shutil.which("ip") and \
+        subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode == 0
+
+
 def abort_that_hangs():
     """The process ends all the same, and says what it left behind."""
     with Group() as group:
@@ -240,12 +308,15 @@ def gpu_that_cannot_be_taken():
 
 
 if __name__ == "__main__":
+    if not can_make_hosts():
+        print("without the test of an interface that the others cannot reach: it needs root, ip and network namespaces")
     sys.exit(main({
         test.__name__.replace("_", " "): test for test in (
             nothing_wrong, slow_init_and_splits, init_stuck_on_one_rank, init_stuck_on_all, init_that_does_not_return,
             error_of_init, error_in_the_middle_of_init, error_of_one_split, error_in_the_middle_of_the_second_split,
             split_stuck_on_one_rank, error_during_a_collective, killed_before_the_roll_call, killed_at_init,
             killed_in_the_middle_of_init, killed_at_a_split, killed_during_commit, killed_before_a_collective,
-            killed_during_a_collective, abort_that_hangs, told_to_block, told_to_block_by_a_file,
+            killed_during_a_collective, few_open_files, setting_that_the_environment_beats,
+            *([interface_that_the_others_cannot_reach] if can_make_hosts() else []), abort_that_hangs, told_to_block, told_to_block_by_a_file,
             another_version_on_one_rank, library_that_is_too_old, old_library_on_one_rank, two_ranks_on_one_gpu,
             two_ranks_on_one_gpu_as_asked, no_driver, fewer_gpus_than_ranks, gpu_that_cannot_be_taken)}))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One rank of a fault test: forms a mesh, adds up over the world, says so. Can be told to fail or to die on the way.
 //
-//   worker [--timeout MS] [--tp N] [--dp N] [--cp N] [--device N] [--share] [--FAULT]...
+//   worker [--timeout MS] [--tp N] [--dp N] [--cp N] [--device N] [--share] [--max-ctas N] [--FAULT]...
 //
 // FAULT is one of
 //   die-at-operation K    end without a word at the K-th store operation (from 1)
@@ -136,6 +136,7 @@ void run() {
     if (arguments.contains("--timeout")) options.timeout = std::chrono::milliseconds(arguments["--timeout"]);
     if (arguments.contains("--device")) options.device = static_cast<int>(arguments["--device"]);
     options.nccl.allow_shared_device = arguments.contains("--share");
+    if (arguments.contains("--max-ctas")) options.nccl.tp.max_ctas = static_cast<int>(arguments["--max-ctas"]);
     options.nccl.abort_timeout = std::chrono::seconds(2);
     using Mesh = muster::DeviceMesh<muster::dynamic, muster::dynamic, muster::dynamic, Faulty>;
     Mesh mesh(muster::Extents{.tp = extent("--tp").value_or(1), .dp = extent("--dp"), .cp = extent("--cp").value_or(1)},

@@ -13,6 +13,8 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -88,25 +90,44 @@ inline void conclude(AnyStore& store, const Session& session, const std::string&
     return session.key(fmt::format("done/{}", rank));
 }
 
-/// What rank 0 says when the time is up: who has not finished connecting, itself too when it has not. Nothing when all
-/// have.
-[[nodiscard]] inline std::optional<Finding> find_late(AnyStore& store, const Session& session, bool self_is_late,
+/// What a rank that is late says of it.
+[[nodiscard]] inline std::string late_key(const Session& session, int rank) {
+    return session.key(fmt::format("late/{}", rank));
+}
+
+/// What rank 0 says when the time is up: who has not finished connecting, and what those say who still can. Nothing
+/// when all have. `own` is rank 0's own text when it is late itself.
+[[nodiscard]] inline std::optional<Finding> find_late(AnyStore& store, const Session& session, std::string_view own,
                                                       Deadline grace, std::chrono::milliseconds timeout) {
     std::vector<int> late;
     std::vector<Record> records;
+    std::vector<std::string> reasons;
     for (int rank = 0; rank < session.world_size(); ++rank) {
         const std::vector<std::string> key{done_key(session, rank)};
-        if (rank == session.rank ? !self_is_late : store.check(key, grace)) continue;
+        if (rank == session.rank ? own.empty() : store.check(key, grace)) continue;
         late.push_back(rank);
         records.push_back(session.records[static_cast<std::size_t>(rank)]);
+        if (rank != session.rank) reasons.push_back(late_key(session, rank));
     }
     if (late.empty()) return std::nullopt;
-    return Finding{
+    Finding finding{
         errc::missing_ranks, Stage::commit,
         fmt::format("{} of {} ranks came to the roll call but did not finish connecting within {}: {}\n  do: "
                     "see whether these processes are still alive",
                     late.size(), session.world_size(), duration_text(timeout), process_list(records)),
         late};
+    // Their time is up too: what they have to say comes now or never.
+    std::map<std::string, std::vector<int>, std::less<>> said;
+    if (!own.empty()) said[std::string(own)].push_back(session.rank);
+    if (!reasons.empty()) (void)store.wait(reasons, grace.at_most(listening_time / 4));
+    for (const int rank : late) {
+        const std::vector<std::string> key{late_key(session, rank)};
+        if (rank != session.rank && store.check(key, grace)) said[store.get(key[0], grace)].push_back(rank);
+    }
+    constexpr std::size_t most = 4;
+    for (std::size_t shown = 0; const auto& [text, ranks] : said)
+        if (shown++ < most) finding.text += fmt::format("\n  {}: {}", ranks_text(ranks), quoted(text));
+    return finding;
 }
 
 } // namespace detail
@@ -126,11 +147,9 @@ inline void conclude(AnyStore& store, const Session& session, const std::string&
     const Deadline grace = Deadline::after(detail::listening_time);
     try {
         if (error.code() == errc::timeout && session.rank == 0) {
-            if (auto late = detail::find_late(store, session, true, grace, timeout)) {
-                late->text += fmt::format("\n  rank 0: {}", detail::quoted(error.text()));
-                finding = *late;
-            }
+            if (auto late = detail::find_late(store, session, error.text(), grace, timeout)) finding = *late;
         } else if (error.code() == errc::timeout) {
+            store.set(detail::late_key(session, session.rank), error.text(), grace);
             const std::vector<std::string> outcome{session.key("outcome")};
             if (store.wait(outcome, grace)) detail::raise_unless_success(store.get(outcome[0], grace), session.rank);
         }
@@ -167,7 +186,7 @@ inline void commit(AnyStore& store, const Session& session, Deadline deadline, s
     while (!done.empty() && !store.wait(done, deadline.at_most(200ms))) {
         if (store.check(outcome, grace)) break;
         if (!deadline.expired()) continue;
-        const auto late = detail::find_late(store, session, false, grace, timeout);
+        const auto late = detail::find_late(store, session, {}, grace, timeout);
         if (!late) break;
         return detail::conclude(store, session, late->encode(), grace, log);
     }
