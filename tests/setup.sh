@@ -83,6 +83,9 @@ setup_missing() {
                 setup_want clang 'clang++' setup_has clang++
                 setup_want python3-venv 'Python virtual environments' python3 -c 'import ensurepip, venv'
                 ;;
+            benchmarks)
+                setup_want valgrind "Valgrind's callgrind" setup_has valgrind
+                ;;
             checkers) # not every distribution has them
                 setup_want "clang-format-$setup_llvm_version" 'clang-format' setup_llvm clang-format
                 setup_want "clang-tidy-$setup_llvm_version" 'clang-tidy' setup_llvm clang-tidy

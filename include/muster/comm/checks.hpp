@@ -70,43 +70,76 @@ constexpr void require_multiple_extents() {
     throw Error(errc::invalid_argument, Stage::communicator, std::string(text), {.rank = rank});
 }
 
-/// `rank` is the caller's global rank, for the error.
-inline void check_equal(std::string_view operation, std::size_t in, std::size_t out, int rank) {
-    if (in == out) return;
+// What refuses stands apart from what checks, so that a check is a comparison where it is called.
+
+[[noreturn, gnu::cold, gnu::noinline]] inline void refuse_unequal(std::string_view operation, std::size_t in,
+                                                                  std::size_t out, int rank) {
     throw_invalid(rank, fmt::format("{}: out has {} elements, expected {}, as many as in", operation, out, in));
 }
 
-/// The buffer `whole`, called `name`, must hold `part` elements for each of `size` ranks.
-inline void check_whole(std::string_view operation, std::string_view name, std::size_t whole, std::size_t part,
-                        int size, int rank) {
-    const auto ranks = static_cast<std::size_t>(size);
-    if (part == 0 ? whole == 0 : whole / part == ranks && whole % part == 0) return;
+[[noreturn, gnu::cold, gnu::noinline]] inline void refuse_whole(std::string_view operation, std::string_view name,
+                                                                std::size_t whole, std::size_t part, int size,
+                                                                int rank) {
     throw_invalid(rank, fmt::format("{}: {} has {} elements, expected {}: {} for each of the {} ranks of the group",
-                                    operation, name, whole, part * ranks, part, size));
+                                    operation, name, whole, part * static_cast<std::size_t>(size), part, size));
 }
 
-inline void check_divisible(std::string_view operation, std::size_t elements, int size, int rank) {
-    if (elements % static_cast<std::size_t>(size) == 0) return;
+[[noreturn, gnu::cold, gnu::noinline]] inline void refuse_indivisible(std::string_view operation, std::size_t elements,
+                                                                      int size, int rank) {
     throw_invalid(rank, fmt::format("{}: {} elements cannot be divided among the {} ranks of the group", operation,
                                     elements, size));
 }
 
-/// `name` is "root" or "peer".
-inline void check_member(std::string_view operation, std::string_view name, int value, int size, int rank) {
-    if (value >= 0 && value < size) return;
+[[noreturn, gnu::cold, gnu::noinline]] inline void refuse_member(std::string_view operation, std::string_view name,
+                                                                 int value, int size, int rank) {
     throw_invalid(rank, fmt::format("{}: {} {} is not a rank of the group, which has ranks 0 to {}", operation, name,
                                     value, size - 1));
 }
 
+[[noreturn, gnu::cold, gnu::noinline]] inline void refuse_overlap(std::string_view operation, std::string_view rule,
+                                                                  int rank) {
+    throw_invalid(rank, fmt::format("{}: in and out overlap; {}", operation, rule));
+}
+
+/// `self` is the group or whatever else knows global_rank(), for the error.
+template <class Self>
+void check_equal(std::string_view operation, std::size_t in, std::size_t out, const Self& self) {
+    if (in != out) [[unlikely]]
+        refuse_unequal(operation, in, out, self.global_rank());
+}
+
+/// The buffer `whole`, called `name`, must hold `part` elements for each of `size` ranks.
+template <class Self>
+void check_whole(std::string_view operation, std::string_view name, std::size_t whole, std::size_t part, int size,
+                 const Self& self) {
+    // A product that overflowed would need a part larger than any memory.
+    const auto ranks = static_cast<std::size_t>(size);
+    if (whole != part * ranks || part > whole) [[unlikely]]
+        refuse_whole(operation, name, whole, part, size, self.global_rank());
+}
+
+template <class Self>
+void check_divisible(std::string_view operation, std::size_t elements, int size, const Self& self) {
+    if (elements % static_cast<std::size_t>(size) != 0) [[unlikely]]
+        refuse_indivisible(operation, elements, size, self.global_rank());
+}
+
+/// `name` is "root" or "peer".
+template <class Self>
+void check_member(std::string_view operation, std::string_view name, int value, int size, const Self& self) {
+    if (value < 0 || value >= size) [[unlikely]]
+        refuse_member(operation, name, value, size, self.global_rank());
+}
+
 /// Refuses operands that share memory, except when `in` is `allowed` itself: the part of `out`, or the whole, in which
 /// an operation works in place. `in` and `out` may stand for each other.
-template <class T>
+template <class T, class Self>
 void check_overlap(std::string_view operation, std::span<const T> in, std::span<const T> out,
-                   std::span<const T> allowed, std::string_view rule, int rank) {
+                   std::span<const T> allowed, std::string_view rule, const Self& self) {
     const std::less<const T*> before;
-    if (in.empty() || out.empty() || (in.data() == allowed.data() && in.size() == allowed.size())) return;
     if (!before(in.data(), out.data() + out.size()) || !before(out.data(), in.data() + in.size())) return;
-    throw_invalid(rank, fmt::format("{}: in and out overlap; {}", operation, rule));
+    if (in.empty() || out.empty() || (in.data() == allowed.data() && in.size() == allowed.size())) return;
+    refuse_overlap(operation, rule, self.global_rank());
 }
 
 } // namespace muster::inline v0_1::detail

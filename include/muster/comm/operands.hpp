@@ -12,6 +12,8 @@
 
 namespace muster::inline v0_1::detail {
 
+// Inlined always: what remains of them is a few comparisons before a call that may be made very often.
+
 /// Operands of an operation. `Group` tells size(), rank and global_rank(); T is the element type that the backend takes
 /// for the buffers'.
 template <class T>
@@ -22,72 +24,73 @@ struct Operands {
 
 /// `in` and `out` have as many elements; `out` is looked at when `needs_out`.
 template <class T, class Group, class In, class Out>
-[[nodiscard]] auto equal_operands(std::string_view operation, const Group& group, In& in, Out& out,
-                                  bool needs_out = true) {
+[[nodiscard, gnu::always_inline]] inline auto equal_operands(std::string_view operation, const Group& group, In& in,
+                                                             Out& out, bool needs_out = true) {
     require_one_type<In, Out>();
     require_equal_extents<In, Out>();
     Operands<T> operands{std::span<const T>(in), {}};
     if (!needs_out) return operands;
     operands.out = std::span<T>(out);
-    check_equal(operation, operands.in.size(), operands.out.size(), group.global_rank());
+    check_equal(operation, operands.in.size(), operands.out.size(), group);
     check_overlap<T>(operation, operands.in, operands.out, operands.out, "they must be the same memory or apart",
-                     group.global_rank());
+                     group);
     return operands;
 }
 
 /// `out` holds as many elements as `in` for every rank; it is looked at when `needs_out`.
 template <class T, class Group, class In, class Out>
-[[nodiscard]] auto gathering_operands(std::string_view operation, const Group& group, In& in, Out& out,
-                                      bool needs_out = true) {
+[[nodiscard, gnu::always_inline]] inline auto gathering_operands(std::string_view operation, const Group& group, In& in,
+                                                                 Out& out, bool needs_out = true) {
     require_one_type<In, Out>();
     require_multiple_extents<In, Out>();
     Operands<T> operands{std::span<const T>(in), {}};
     if (!needs_out) return operands;
     operands.out = std::span<T>(out);
     const auto part = operands.in.size();
-    check_whole(operation, "out", operands.out.size(), part, group.size(), group.global_rank());
+    check_whole(operation, "out", operands.out.size(), part, group.size(), group);
     check_overlap<T>(operation, operands.in, operands.out,
                      operands.out.subspan(static_cast<std::size_t>(group.rank) * part, part),
-                     "in may only be this rank's part of out", group.global_rank());
+                     "in may only be this rank's part of out", group);
     return operands;
 }
 
 /// `in` holds as many elements as `out` for every rank; it is looked at when `needs_in`.
 template <class T, class Group, class In, class Out>
-[[nodiscard]] auto scattering_operands(std::string_view operation, const Group& group, In& in, Out& out,
-                                       bool needs_in = true) {
+[[nodiscard, gnu::always_inline]] inline auto scattering_operands(std::string_view operation, const Group& group,
+                                                                  In& in, Out& out, bool needs_in = true) {
     require_one_type<In, Out>();
     require_multiple_extents<Out, In>();
     Operands<T> operands{{}, std::span<T>(out)};
     if (!needs_in) return operands;
     operands.in = std::span<const T>(in);
     const auto part = operands.out.size();
-    check_whole(operation, "in", operands.in.size(), part, group.size(), group.global_rank());
+    check_whole(operation, "in", operands.in.size(), part, group.size(), group);
     check_overlap<T>(operation, operands.out, operands.in,
                      operands.in.subspan(static_cast<std::size_t>(group.rank) * part, part),
-                     "out may only be this rank's part of in", group.global_rank());
+                     "out may only be this rank's part of in", group);
     return operands;
 }
 
 template <class T, class Group, class In, class Out>
-[[nodiscard]] auto exchange_operands(std::string_view operation, const Group& group, In& in, Out& out) {
+[[nodiscard, gnu::always_inline]] inline auto exchange_operands(std::string_view operation, const Group& group, In& in,
+                                                                Out& out) {
     require_one_type<In, Out>();
     require_equal_extents<In, Out>();
     const Operands<T> operands{std::span<const T>(in), std::span<T>(out)};
-    check_equal(operation, operands.in.size(), operands.out.size(), group.global_rank());
-    check_divisible(operation, operands.in.size(), group.size(), group.global_rank());
-    check_overlap<T>(operation, operands.in, operands.out, {}, "they must be apart", group.global_rank());
+    check_equal(operation, operands.in.size(), operands.out.size(), group);
+    check_divisible(operation, operands.in.size(), group.size(), group);
+    check_overlap<T>(operation, operands.in, operands.out, {}, "they must be apart", group);
     return operands;
 }
 
 template <class Group>
 void check_root(std::string_view operation, const Group& group, int root) {
-    check_member(operation, "root", root, group.size(), group.global_rank());
+    check_member(operation, "root", root, group.size(), group);
 }
 
 template <class Group>
 void check_peer(std::string_view operation, const Group& group, int peer) {
-    check_member(operation, "peer", peer, group.size(), group.global_rank());
+    check_member(operation, "peer", peer, group.size(), group);
     if (peer == group.rank) {
         throw_invalid(group.global_rank(), fmt::format("{}: peer {} is this rank itself", operation, peer));
     }

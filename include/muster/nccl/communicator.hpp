@@ -292,7 +292,7 @@ public:
         for (int rank = 0; rank < group.size(); ++rank)
             if (std::find(excluded.begin(), excluded.end(), rank) == excluded.end())
                 ranks.push_back(group.ranks[static_cast<std::size_t>(rank)]);
-        for (const int rank : excluded) detail::check_member("shrink", "excluded rank", rank, group.size(), group.rank);
+        for (const int rank : excluded) detail::check_member("shrink", "excluded rank", rank, group.size(), group);
         if (excluded.empty() || std::find(excluded.begin(), excluded.end(), group.rank) != excluded.end())
             detail::throw_invalid(group.global_rank(), "shrink: other ranks than this one must be excluded");
         if (abort) group.reopen();

@@ -37,8 +37,8 @@ template <>
 inline constexpr ncclRedOp_t nccl_reduction<Avg> = ncclAvg;
 
 /// A group of one moves data by copying it.
-inline void copy_alone(NcclState& group, const char* operation, std::span<const std::byte> in, void* out,
-                       cudaStream_t stream) {
+[[gnu::cold, gnu::noinline]] inline void copy_alone(NcclState& group, const char* operation,
+                                                    std::span<const std::byte> in, void* out, cudaStream_t stream) {
     group.enter(operation);
     group.leave();
     if (in.data() == out || in.empty()) return;

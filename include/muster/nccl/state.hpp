@@ -27,6 +27,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -64,7 +65,8 @@ class NcclState {
 public:
     NcclState(NcclGroupOfRanks group, NcclLimits life_limits, std::shared_ptr<const NcclNames> kept)
         : ranks(std::move(group.ranks)),
-          alone(ranks.size() == 1),
+          count(static_cast<int>(ranks.size())),
+          alone(count == 1),
           rank(group.rank),
           device(group.device),
           label(std::move(group.label)),
@@ -75,7 +77,7 @@ public:
     NcclState& operator=(const NcclState&) = delete;
     ~NcclState() { abort(); }
 
-    [[nodiscard]] int size() const noexcept { return static_cast<int>(ranks.size()); }
+    [[nodiscard]] int size() const noexcept { return count; }
     [[nodiscard]] int global_rank() const { return ranks[static_cast<std::size_t>(rank)]; }
     [[nodiscard]] bool is_open() const noexcept { return status_ == Status::open; }
 
@@ -302,6 +304,7 @@ public:
     friend class NcclGroupEnd;
 
     const std::vector<int> ranks;
+    const int count;  ///< of ranks, at hand for every check
     const bool alone; ///< a group of one: what it moves it copies
     const int rank;
     const int device;
@@ -335,11 +338,20 @@ private:
     /// Whether it was called in the group that is open on this thread.
     [[nodiscard]] bool in_own_group() const noexcept { return holder_.load(std::memory_order_relaxed) == &nccl_frame; }
 
-    void enter_group(const char* operation) {
+    [[gnu::noinline]] void enter_group(const char* operation) {
         if (in_own_group()) return;
         if (busy_.exchange(true, std::memory_order_acquire)) refuse_second(operation);
         holder_.store(&nccl_frame, std::memory_order_relaxed);
         next_ = std::exchange(nccl_frame.first, this);
+    }
+
+    /// Looks a few times without asking the clock: a launch takes some microseconds.
+    [[nodiscard]] bool settles_soon(ncclResult_t result) const {
+        for (int look = 0; look < 32 && result == ncclInProgress; ++look) {
+            if (ncclCommGetAsyncError(handle_, &result) != ncclSuccess) return false;
+            if (result == ncclInProgress) std::this_thread::yield();
+        }
+        return result == ncclSuccess;
     }
 
     [[noreturn]] void refuse_second(const char* operation) const {
@@ -350,11 +362,11 @@ private:
                     {.rank = global_rank()});
     }
 
-    void settle_and_leave(const char* operation, ncclResult_t result) {
+    [[gnu::noinline]] void settle_and_leave(const char* operation, ncclResult_t result) {
         // A group has launched nothing before its end.
         const bool launches_later = in_own_group() && result == ncclInProgress;
         try {
-            if (!launches_later) settle(operation, result, Deadline::after(limits.timeout));
+            if (!launches_later && !settles_soon(result)) settle(operation, result, Deadline::after(limits.timeout));
         } catch (...) {
             leave();
             end_failed();
@@ -438,6 +450,8 @@ public:
         for_each([&](NcclState& state) {
             any = true;
             try {
+                // Unlike a split, a group that ended with success has nothing in progress.
+                if (result == ncclSuccess || (result == ncclInProgress && state.settles_soon(result))) return;
                 state.settle("a group's end", result, deadline ? *deadline : Deadline::after(state.limits.timeout));
             } catch (const Error&) {
                 if (!first) first = std::current_exception();

@@ -58,6 +58,9 @@ ncclResult_t reclaim(ncclComm& comm, bool aborted) {
         }
     } else if (comm.revoked) {
         comm.mesh->say_bye();
+        auto lock = comm.mesh->lock();
+        (void)comm.mesh->wait(lock, [&] { return comm.mesh->all_sent(); });
+        lock.unlock();
         comm.mesh->end_quietly();
     } else if (!comm.finalized) {
         try {

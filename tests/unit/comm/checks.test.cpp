@@ -23,6 +23,12 @@ static_assert(extent_of<std::span<int>> == std::dynamic_extent);
 
 namespace {
 
+/// Whose rank stands in the error.
+struct Self {
+    [[nodiscard]] static int global_rank() { return 7; }
+};
+constexpr Self self;
+
 template <class Fn>
 bool refused(Fn fn) {
     try {
@@ -38,19 +44,19 @@ bool refused(Fn fn) {
 
 TEST_CASE("a whole holds a part for every rank, without overflow") {
     constexpr auto huge = std::numeric_limits<std::size_t>::max();
-    check_whole("op", "out", 6, 2, 3, 7);
-    check_whole("op", "out", 0, 0, 3, 7);
-    CHECK(refused([] { check_whole("op", "out", 7, 2, 3, 7); }));
-    CHECK(refused([] { check_whole("op", "out", 6, 0, 3, 7); }));
-    CHECK(refused([] { check_whole("op", "out", 0, 2, 3, 7); }));
-    CHECK(refused([] { check_whole("op", "out", huge - 1, huge / 2 + 1, 4, 7); }));
+    check_whole("op", "out", 6, 2, 3, self);
+    check_whole("op", "out", 0, 0, 3, self);
+    CHECK(refused([] { check_whole("op", "out", 7, 2, 3, self); }));
+    CHECK(refused([] { check_whole("op", "out", 6, 0, 3, self); }));
+    CHECK(refused([] { check_whole("op", "out", 0, 2, 3, self); }));
+    CHECK(refused([] { check_whole("op", "out", huge - 1, huge / 2 + 1, 4, self); }));
 }
 
 TEST_CASE("memory may be the same or apart") {
     std::array<int, 8> data{};
     const std::span<const int> all(data);
     const auto check = [&](std::span<const int> in, std::span<const int> out, std::span<const int> allowed) {
-        check_overlap<int>("op", in, out, allowed, "rule", 7);
+        check_overlap<int>("op", in, out, allowed, "rule", self);
     };
     check(all.first(4), all.last(4), {});
     check(all, all, all);
@@ -63,11 +69,11 @@ TEST_CASE("memory may be the same or apart") {
 }
 
 TEST_CASE("members and divisions") {
-    check_member("op", "root", 0, 1, 7);
-    CHECK(refused([] { check_member("op", "root", 1, 1, 7); }));
-    CHECK(refused([] { check_member("op", "root", -1, 1, 7); }));
-    check_divisible("op", 6, 3, 7);
-    CHECK(refused([] { check_divisible("op", 7, 3, 7); }));
-    check_equal("op", 3, 3, 7);
-    CHECK(refused([] { check_equal("op", 3, 4, 7); }));
+    check_member("op", "root", 0, 1, self);
+    CHECK(refused([] { check_member("op", "root", 1, 1, self); }));
+    CHECK(refused([] { check_member("op", "root", -1, 1, self); }));
+    check_divisible("op", 6, 3, self);
+    CHECK(refused([] { check_divisible("op", 7, 3, self); }));
+    check_equal("op", 3, 3, self);
+    CHECK(refused([] { check_equal("op", 3, 4, self); }));
 }
