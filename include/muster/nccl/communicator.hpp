@@ -70,9 +70,10 @@ public:
     /// Closes with a few seconds' limit; aborts while an exception unwinds and after an error.
     ~NcclCommunicator() { finish(); }
 
-    /// A view of a communicator that somebody else owns and ends: close() and abort() only end the view. `ranks` are
-    /// its global ranks; without them they are counted from 0. Throws: Error(errc::backend) when NCCL does not know the
-    /// handle.
+    /// A view of a communicator that somebody else owns and ends: close() and abort() only end the view. So does a
+    /// failure: what hangs on the GPU then, and cudaFree with it, ends when the owner aborts. `ranks` are its global
+    /// ranks; without them they are counted from 0.
+    /// Throws: Error(errc::backend) when NCCL does not know the handle.
     [[nodiscard]] static NcclCommunicator from_native_handle(ncclComm_t handle, std::vector<int> ranks = {},
                                                              const NcclLimits& limits = {}) {
         int size = 0;

@@ -224,8 +224,8 @@ public:
         if (handle_ == nullptr) return;
         ncclResult_t state = ncclSuccess;
         const ncclResult_t asked = ncclCommGetAsyncError(handle_, &state);
-        if (asked != ncclSuccess) fail_with(operation, asked);
-        if (state != ncclSuccess && state != ncclInProgress) fail_with(operation, state);
+        if (asked != ncclSuccess) fail_with(operation, asked, last_text());
+        if (state != ncclSuccess && state != ncclInProgress) fail_with(operation, state, last_text());
     }
 
     /// Until all that was called on the stream is done on the GPU.
@@ -262,10 +262,11 @@ public:
         throw Error(code, Stage::communicator, text, {.rank = global_rank(), .ranks = std::move(about)});
     }
 
-    [[noreturn]] void fail_with(std::string_view operation, ncclResult_t result) {
+    [[noreturn]] void fail_with(std::string_view operation, ncclResult_t result, std::string_view more = {}) {
         const bool peer = result == ncclRemoteError;
         fail(peer ? errc::connection : errc::backend,
-             fmt::format("{} {} failed: {}{}", operation, whose(), nccl_result_text(result),
+             fmt::format("{} {} failed: {}{}{}{}", operation, whose(), nccl_result_text(result),
+                         more.empty() ? "" : "\n  ", more,
                          peer ? "\n  another rank ended, or its communicator failed, was aborted or closed" : ""));
     }
 
