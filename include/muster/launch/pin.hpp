@@ -8,7 +8,6 @@
 
 #include <optional>
 #include <string>
-#include <utility>
 
 namespace muster::inline v0_1::detail {
 
@@ -22,8 +21,8 @@ struct DeviceChoice {
 /// that doubles up silently.
 /// Throws: Error(errc::device).
 [[nodiscard]] inline DeviceChoice choose_device(const Launch& launch, std::optional<int> wanted, int visible) {
-    const auto refuse = [&](std::string text) {
-        throw Error(errc::device, Stage::device, std::move(text), {launch.rank, {launch.rank}, false});
+    const auto refuse = [&](const std::string& text) {
+        throw Error(errc::device, Stage::device, text, {launch.rank, {launch.rank}, false});
     };
     const std::string mask = launch.environment.get("CUDA_VISIBLE_DEVICES").value_or("not set");
     if (wanted) {

@@ -100,6 +100,7 @@ public:
     [[nodiscard]] Communicator connect(AnyStore& store, const Session& session, Deadline deadline) {
         if (world_size_ == 1) return alone();
         std::vector<int> makers;
+        makers.reserve(static_cast<std::size_t>(roots_));
         for (int root = 0; root < roots_; ++root) makers.push_back(detail::rank_of_root(root, world_size_, roots_));
         std::vector<detail::NcclRootInfo> roots;
         std::vector<detail::NcclId> ids;

@@ -154,7 +154,7 @@ struct HostRoom {
 
 /// What is likely too little, each with the number and the remedy.
 [[nodiscard]] inline std::vector<std::string> host_warnings(const HostRoom& room, int local_size, int world_size) {
-    constexpr std::uint64_t mib = 1024 * 1024;
+    constexpr std::uint64_t mib = 1U << 20U;
     std::vector<std::string> warnings;
     // NCCL's buffers between two ranks of a host: some 4 MiB for each of a few channels. 64 MiB, a container's default,
     // is the classic that is too small.

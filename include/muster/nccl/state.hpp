@@ -255,7 +255,7 @@ public:
     }
 
     /// Ends the communicator for good with this text.
-    [[noreturn]] void fail(errc code, std::string text, std::vector<int> about = {}) {
+    [[noreturn]] void fail(errc code, const std::string& text, std::vector<int> about = {}) {
         failure_ = text;
         auto expected = Status::open;
         status_.compare_exchange_strong(expected, Status::failed);
@@ -506,7 +506,7 @@ inline void NcclState::abort_all(const std::vector<NcclState*>& states) noexcept
                 state->left_behind("the thread that is inside");
                 continue;
             }
-            const ncclComm_t handle = std::exchange(state->handle_, nullptr);
+            ncclComm_t handle = std::exchange(state->handle_, nullptr);
             NcclChild child = std::exchange(state->child_, {});
             state->leave();
             if (handle == nullptr || !state->owned_) continue;

@@ -54,6 +54,7 @@ inline constexpr std::chrono::milliseconds listening_time{1000};
 [[nodiscard]] inline std::vector<std::string> payloads(AnyStore& store, const Session& session,
                                                        const std::vector<int>& ranks, Deadline deadline) {
     std::vector<std::string> keys;
+    keys.reserve(ranks.size());
     for (const int rank : ranks)
         keys.push_back(presence_key(session.id, session.records[static_cast<std::size_t>(rank)].nonce));
     auto values = store.multi_get(keys, deadline);

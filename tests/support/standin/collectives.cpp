@@ -39,7 +39,7 @@ int in_place(Call call, int rank) {
     return call == Call::reduce_scatter || call == Call::scatter ? rank : 0;
 }
 
-void check_buffers(const Operation& operation, const std::string& by) {
+void check_buffers(const Use& use, const Operation& operation) {
     const auto& comm = *operation.comm;
     const auto bytes = operation.bytes();
     const auto [reads, writes] = parts_of(operation, comm.rank, comm.size);
@@ -48,7 +48,7 @@ void check_buffers(const Operation& operation, const std::string& by) {
     for (const auto& [pointer, size, name] : {std::tuple{operation.send, read, "sendbuff"},
                                               {static_cast<const void*>(operation.recv), written, "recvbuff"}}) {
         if (const auto fault = fault_of_range(pointer, size, comm.device); !fault.empty()) {
-            broken_rule(by + " : " + name + " " + fault);
+            broken_rule(use.by() + " : " + name + " " + fault);
             refuse(name + std::string(" is not a valid pointer"));
         }
     }
@@ -59,7 +59,7 @@ void check_buffers(const Operation& operation, const std::string& by) {
     if (!overlap) return;
     const auto step = static_cast<std::ptrdiff_t>(bytes) * in_place(operation.call, comm.rank);
     if (operation.call == Call::all_to_all || recv - send != step)
-        broken_rule(by + " : the buffers overlap and are not in place");
+        broken_rule(use.by() + " : the buffers overlap and are not in place");
 }
 
 void resolve_op(Operation& operation, ncclRedOp_t op) {
@@ -101,7 +101,7 @@ void check(const Use& use, Operation& operation, ncclRedOp_t op, cudaStream_t st
         refuse("invalid stream");
     }
     if (operation.stream->device != comm->device) broken_rule(use.by() + " was called with a stream of another device");
-    check_buffers(operation, use.by());
+    check_buffers(use, operation);
 }
 
 bool at_once(const Use& use) {

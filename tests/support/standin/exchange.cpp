@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a stream does for one launch: every rank tells every other what it was called with, and the data.
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "failure.hpp"
@@ -22,15 +24,19 @@ char* at(void* data, std::size_t offset) { return static_cast<char*>(data) + off
 
 class Launch {
 public:
-    Launch(Comm comm, std::vector<Operation> operations) : comm_(std::move(comm)), mesh_(*comm_->mesh) {
-        for (auto& operation : operations) {
-            if (operation.action.what == Do::async) stuck_ = true;
-            (operation.is_pair() ? pairs_ : collectives_).push_back(std::move(operation));
-        }
+    explicit Launch(std::vector<Operation> operations)
+        : comm_(operations.front().comm),
+          mesh_(*comm_->mesh),
+          operations_(std::move(operations)) {
+        // Sends and receives first: they wait for nobody who is in a collective of the same launch.
+        const auto pair = [](const Operation& operation) { return operation.is_pair(); };
+        if (operations_.size() > 1) std::stable_partition(operations_.begin(), operations_.end(), pair);
+        pairs_ = static_cast<std::size_t>(std::count_if(operations_.begin(), operations_.end(), pair));
+        for (const auto& operation : operations_) stuck_ = stuck_ || operation.action.what == Do::async;
         const auto lock = mesh_.lock();
         ticket_ = comm_->launched++;
         began_ = comm_->collectives;
-        comm_->collectives += collectives_.size();
+        comm_->collectives += operations_.size() - pairs_;
     }
 
     void run() {
@@ -43,7 +49,7 @@ public:
             try {
                 if (stuck_) throw Stuck{};
                 run_pairs();
-                for (const auto& operation : collectives_) {
+                for (const auto& operation : std::span(operations_).subspan(pairs_)) {
                     run_collective(operation);
                     ++began_;
                 }
@@ -111,12 +117,13 @@ private:
     }
 
     void run_pairs() {
-        for (const auto& mine : pairs_) {
+        const auto pairs = std::span(operations_).first(pairs_);
+        for (const auto& mine : pairs) {
             if (mine.call != Call::send) continue;
             const auto* data = static_cast<const char*>(mine.send);
             mesh_.send(mine.root, {header(mine, Kind::pair), {data, data + mine.bytes()}});
         }
-        for (const auto& mine : pairs_) {
+        for (const auto& mine : pairs) {
             if (mine.call != Call::recv) continue;
             const auto message = take(mine.root, Kind::pair, mine);
             const auto& theirs = message.header;
@@ -127,7 +134,7 @@ private:
             if (!message.data.empty()) std::memcpy(mine.recv, message.data.data(), message.data.size());
             mesh_.send(mine.root, {header(mine, Kind::receipt), {}});
         }
-        for (const auto& mine : pairs_) {
+        for (const auto& mine : pairs) {
             if (mine.call == Call::send) (void)take(mine.root, Kind::receipt, mine);
         }
     }
@@ -215,8 +222,8 @@ private:
 
     Comm comm_;
     Mesh& mesh_;
-    std::vector<Operation> pairs_;
-    std::vector<Operation> collectives_;
+    std::vector<Operation> operations_;
+    std::size_t pairs_ = 0; // that many come first
     std::uint64_t ticket_ = 0;
     std::uint64_t began_ = 0; // collectives of the communicator before the one that runs
     bool stuck_ = false;
@@ -259,8 +266,7 @@ void launch(std::vector<Operation> operations) {
     for (const auto& other : others) {
         submit(*stream, [other, ticket = submit(*other, [] {})] { other->wait(ticket); });
     }
-    auto comm = operations.front().comm;
-    const auto work = std::make_shared<Launch>(std::move(comm), std::move(operations));
+    const auto work = std::make_shared<Launch>(std::move(operations));
     const auto ticket = submit(*stream, [work] { work->run(); });
     for (const auto& other : others) {
         submit(*other, [stream, ticket] { stream->wait(ticket); });
