@@ -103,15 +103,16 @@ constexpr void require_multiple_extents() {
 
 /// `self` is the group or whatever else knows global_rank(), for the error.
 template <class Self>
-void check_equal(std::string_view operation, std::size_t in, std::size_t out, const Self& self) {
+[[gnu::always_inline]] inline void check_equal(std::string_view operation, std::size_t in, std::size_t out,
+                                               const Self& self) {
     if (in != out) [[unlikely]]
         refuse_unequal(operation, in, out, self.global_rank());
 }
 
 /// The buffer `whole`, called `name`, must hold `part` elements for each of `size` ranks.
 template <class Self>
-void check_whole(std::string_view operation, std::string_view name, std::size_t whole, std::size_t part, int size,
-                 const Self& self) {
+[[gnu::always_inline]] inline void check_whole(std::string_view operation, std::string_view name, std::size_t whole,
+                                               std::size_t part, int size, const Self& self) {
     // A product that overflowed would need a part larger than any memory.
     const auto ranks = static_cast<std::size_t>(size);
     if (whole != part * ranks || part > whole) [[unlikely]]
@@ -119,14 +120,16 @@ void check_whole(std::string_view operation, std::string_view name, std::size_t 
 }
 
 template <class Self>
-void check_divisible(std::string_view operation, std::size_t elements, int size, const Self& self) {
+[[gnu::always_inline]] inline void check_divisible(std::string_view operation, std::size_t elements, int size,
+                                                   const Self& self) {
     if (elements % static_cast<std::size_t>(size) != 0) [[unlikely]]
         refuse_indivisible(operation, elements, size, self.global_rank());
 }
 
 /// `name` is "root" or "peer".
 template <class Self>
-void check_member(std::string_view operation, std::string_view name, int value, int size, const Self& self) {
+[[gnu::always_inline]] inline void check_member(std::string_view operation, std::string_view name, int value, int size,
+                                                const Self& self) {
     if (value < 0 || value >= size) [[unlikely]]
         refuse_member(operation, name, value, size, self.global_rank());
 }
@@ -134,8 +137,9 @@ void check_member(std::string_view operation, std::string_view name, int value, 
 /// Refuses operands that share memory, except when `in` is `allowed` itself: the part of `out`, or the whole, in which
 /// an operation works in place. `in` and `out` may stand for each other.
 template <class T, class Self>
-void check_overlap(std::string_view operation, std::span<const T> in, std::span<const T> out,
-                   std::span<const T> allowed, std::string_view rule, const Self& self) {
+[[gnu::always_inline]] inline void check_overlap(std::string_view operation, std::span<const T> in,
+                                                 std::span<const T> out, std::span<const T> allowed,
+                                                 std::string_view rule, const Self& self) {
     const std::less<const T*> before;
     if (!before(in.data(), out.data() + out.size()) || !before(out.data(), in.data() + in.size())) return;
     if (in.empty() || out.empty() || (in.data() == allowed.data() && in.size() == allowed.size())) return;

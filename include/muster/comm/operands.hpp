@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <cstddef>
+#include <ranges>
 #include <span>
 #include <string_view>
 
@@ -22,15 +23,21 @@ struct Operands {
     std::span<T> out;
 };
 
+/// A span from its parts: a copied one goes through memory.
+template <class T, class B>
+[[nodiscard, gnu::always_inline]] inline std::span<T> view_of(B& buffer) {
+    return {std::ranges::data(buffer), static_cast<std::size_t>(std::ranges::size(buffer))};
+}
+
 /// `in` and `out` have as many elements; `out` is looked at when `needs_out`.
 template <class T, class Group, class In, class Out>
 [[nodiscard, gnu::always_inline]] inline auto equal_operands(std::string_view operation, const Group& group, In& in,
                                                              Out& out, bool needs_out = true) {
     require_one_type<In, Out>();
     require_equal_extents<In, Out>();
-    Operands<T> operands{std::span<const T>(in), {}};
+    Operands<T> operands{view_of<const T>(in), {}};
     if (!needs_out) return operands;
-    operands.out = std::span<T>(out);
+    operands.out = view_of<T>(out);
     check_equal(operation, operands.in.size(), operands.out.size(), group);
     check_overlap<T>(operation, operands.in, operands.out, operands.out, "they must be the same memory or apart",
                      group);
@@ -43,9 +50,9 @@ template <class T, class Group, class In, class Out>
                                                                  Out& out, bool needs_out = true) {
     require_one_type<In, Out>();
     require_multiple_extents<In, Out>();
-    Operands<T> operands{std::span<const T>(in), {}};
+    Operands<T> operands{view_of<const T>(in), {}};
     if (!needs_out) return operands;
-    operands.out = std::span<T>(out);
+    operands.out = view_of<T>(out);
     const auto part = operands.in.size();
     check_whole(operation, "out", operands.out.size(), part, group.size(), group);
     check_overlap<T>(operation, operands.in, operands.out,
@@ -60,9 +67,9 @@ template <class T, class Group, class In, class Out>
                                                                   In& in, Out& out, bool needs_in = true) {
     require_one_type<In, Out>();
     require_multiple_extents<Out, In>();
-    Operands<T> operands{{}, std::span<T>(out)};
+    Operands<T> operands{{}, view_of<T>(out)};
     if (!needs_in) return operands;
-    operands.in = std::span<const T>(in);
+    operands.in = view_of<const T>(in);
     const auto part = operands.out.size();
     check_whole(operation, "in", operands.in.size(), part, group.size(), group);
     check_overlap<T>(operation, operands.out, operands.in,
@@ -76,7 +83,7 @@ template <class T, class Group, class In, class Out>
                                                                 Out& out) {
     require_one_type<In, Out>();
     require_equal_extents<In, Out>();
-    const Operands<T> operands{std::span<const T>(in), std::span<T>(out)};
+    const Operands<T> operands{view_of<const T>(in), view_of<T>(out)};
     check_equal(operation, operands.in.size(), operands.out.size(), group);
     check_divisible(operation, operands.in.size(), group.size(), group);
     check_overlap<T>(operation, operands.in, operands.out, {}, "they must be apart", group);
@@ -84,12 +91,12 @@ template <class T, class Group, class In, class Out>
 }
 
 template <class Group>
-void check_root(std::string_view operation, const Group& group, int root) {
+[[gnu::always_inline]] inline void check_root(std::string_view operation, const Group& group, int root) {
     check_member(operation, "root", root, group.size(), group);
 }
 
 template <class Group>
-void check_peer(std::string_view operation, const Group& group, int peer) {
+[[gnu::always_inline]] inline void check_peer(std::string_view operation, const Group& group, int peer) {
     check_member(operation, "peer", peer, group.size(), group);
     if (peer == group.rank) {
         throw_invalid(group.global_rank(), fmt::format("{}: peer {} is this rank itself", operation, peer));

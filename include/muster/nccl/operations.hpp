@@ -62,7 +62,7 @@ inline void connect_alone(NcclState& group) {
 
 /// Launches `call(communicator, reduction)`; a reduction with a factor is made for the call.
 template <class T, class Op, class Call>
-void launch_reduction(NcclState& group, const char* operation, Op op, Call call) {
+[[gnu::always_inline]] inline void launch_reduction(NcclState& group, const char* operation, Op op, Call call) {
     if constexpr (nccl_reduction<Op> != ncclNumOps) {
         (void)op;
         group.launch(operation, [&](ncclComm_t comm) { return call(comm, nccl_reduction<Op>); });
@@ -86,7 +86,8 @@ template <class Op>
 }
 
 template <class T, class Op>
-void nccl_all_reduce(NcclState& group, std::span<const T> in, std::span<T> out, Op op, cudaStream_t stream) {
+[[gnu::always_inline]] inline void nccl_all_reduce(NcclState& group, std::span<const T> in, std::span<T> out, Op op,
+                                                   cudaStream_t stream) {
     if (copies<Op>(group)) [[unlikely]]
         return copy_alone(group, "all_reduce", std::as_bytes(in), out.data(), stream);
     launch_reduction<T>(group, "all_reduce", op, [&](ncclComm_t comm, ncclRedOp_t reduction) {
@@ -95,7 +96,8 @@ void nccl_all_reduce(NcclState& group, std::span<const T> in, std::span<T> out, 
 }
 
 template <class T, class Op>
-void nccl_reduce(NcclState& group, std::span<const T> in, T* out, Op op, int root, cudaStream_t stream) {
+[[gnu::always_inline]] inline void nccl_reduce(NcclState& group, std::span<const T> in, T* out, Op op, int root,
+                                               cudaStream_t stream) {
     if (copies<Op>(group)) [[unlikely]]
         return copy_alone(group, "reduce", std::as_bytes(in), out, stream);
     launch_reduction<T>(group, "reduce", op, [&](ncclComm_t comm, ncclRedOp_t reduction) {
@@ -104,7 +106,8 @@ void nccl_reduce(NcclState& group, std::span<const T> in, T* out, Op op, int roo
 }
 
 template <class T, class Op>
-void nccl_reduce_scatter(NcclState& group, std::span<const T> in, std::span<T> out, Op op, cudaStream_t stream) {
+[[gnu::always_inline]] inline void nccl_reduce_scatter(NcclState& group, std::span<const T> in, std::span<T> out, Op op,
+                                                       cudaStream_t stream) {
     if (copies<Op>(group)) [[unlikely]]
         return copy_alone(group, "reduce_scatter", std::as_bytes(in), out.data(), stream);
     launch_reduction<T>(group, "reduce_scatter", op, [&](ncclComm_t comm, ncclRedOp_t reduction) {
@@ -113,7 +116,8 @@ void nccl_reduce_scatter(NcclState& group, std::span<const T> in, std::span<T> o
 }
 
 template <class T>
-void nccl_broadcast(NcclState& group, std::span<T> buffer, int root, cudaStream_t stream) {
+[[gnu::always_inline]] inline void nccl_broadcast(NcclState& group, std::span<T> buffer, int root,
+                                                  cudaStream_t stream) {
     if (group.alone) [[unlikely]]
         return copy_alone(group, "broadcast", {}, nullptr, stream);
     group.launch("broadcast", [&](ncclComm_t comm) {
@@ -122,7 +126,8 @@ void nccl_broadcast(NcclState& group, std::span<T> buffer, int root, cudaStream_
 }
 
 template <class T>
-void nccl_all_gather(NcclState& group, std::span<const T> in, std::span<T> out, cudaStream_t stream) {
+[[gnu::always_inline]] inline void nccl_all_gather(NcclState& group, std::span<const T> in, std::span<T> out,
+                                                   cudaStream_t stream) {
     if (group.alone) [[unlikely]]
         return copy_alone(group, "all_gather", std::as_bytes(in), out.data(), stream);
     group.launch("all_gather", [&](ncclComm_t comm) {
@@ -144,7 +149,8 @@ template <class Body>
 }
 
 template <class T>
-void nccl_all_to_all(NcclState& group, std::span<const T> in, std::span<T> out, cudaStream_t stream) {
+[[gnu::always_inline]] inline void nccl_all_to_all(NcclState& group, std::span<const T> in, std::span<T> out,
+                                                   cudaStream_t stream) {
     if (group.alone) [[unlikely]]
         return copy_alone(group, "all_to_all", std::as_bytes(in), out.data(), stream);
     const std::size_t part = in.size() / static_cast<std::size_t>(group.size());
@@ -165,7 +171,8 @@ void nccl_all_to_all(NcclState& group, std::span<const T> in, std::span<T> out, 
 }
 
 template <class T>
-void nccl_gather(NcclState& group, std::span<const T> in, T* out, int root, cudaStream_t stream) {
+[[gnu::always_inline]] inline void nccl_gather(NcclState& group, std::span<const T> in, T* out, int root,
+                                               cudaStream_t stream) {
     if (group.alone) [[unlikely]]
         return copy_alone(group, "gather", std::as_bytes(in), out, stream);
     constexpr ncclDataType_t type = nccl_move_type_of<T>();
@@ -183,7 +190,8 @@ void nccl_gather(NcclState& group, std::span<const T> in, T* out, int root, cuda
 }
 
 template <class T>
-void nccl_scatter(NcclState& group, const T* in, std::span<T> out, int root, cudaStream_t stream) {
+[[gnu::always_inline]] inline void nccl_scatter(NcclState& group, const T* in, std::span<T> out, int root,
+                                                cudaStream_t stream) {
     if (group.alone) [[unlikely]]
         return copy_alone(group, "scatter", std::as_bytes(std::span(in, out.size())), out.data(), stream);
     constexpr ncclDataType_t type = nccl_move_type_of<T>();
@@ -201,14 +209,14 @@ void nccl_scatter(NcclState& group, const T* in, std::span<T> out, int root, cud
 }
 
 template <class T>
-void nccl_send(NcclState& group, std::span<const T> data, int peer, cudaStream_t stream) {
+[[gnu::always_inline]] inline void nccl_send(NcclState& group, std::span<const T> data, int peer, cudaStream_t stream) {
     group.launch("send", [&](ncclComm_t comm) {
         return ncclSend(data.data(), data.size(), nccl_move_type_of<T>(), peer, comm, stream);
     });
 }
 
 template <class T>
-void nccl_recv(NcclState& group, std::span<T> data, int peer, cudaStream_t stream) {
+[[gnu::always_inline]] inline void nccl_recv(NcclState& group, std::span<T> data, int peer, cudaStream_t stream) {
     group.launch("recv", [&](ncclComm_t comm) {
         return ncclRecv(data.data(), data.size(), nccl_move_type_of<T>(), peer, comm, stream);
     });

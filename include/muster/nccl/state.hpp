@@ -135,25 +135,23 @@ public:
     }
 
     // The way in and out of every call: no lock and no branch taken when all is well.
-    void enter(const char* operation) {
+    [[gnu::always_inline]] inline void enter(const char* operation) {
         if (nccl_frame.depth == 0) [[likely]] {
             if (busy_.exchange(true, std::memory_order_acquire)) [[unlikely]]
                 refuse_second(operation);
         } else {
             enter_group(operation);
         }
-        if (interrupted()) [[unlikely]] {
-            leave();
-            refuse(operation);
-        }
+        if (interrupted()) [[unlikely]]
+            leave_and_refuse(operation);
     }
-    void leave() noexcept {
+    [[gnu::always_inline]] inline void leave() noexcept {
         if (holder_.load(std::memory_order_relaxed) == nullptr) busy_.store(false, std::memory_order_release);
     }
 
     /// Calls `call(handle)` and waits until NCCL has launched it.
     template <class Call>
-    void launch(const char* operation, Call call) {
+    [[gnu::always_inline]] inline void launch(const char* operation, Call call) {
         enter(operation);
         last_ = operation;
         ++launched_;
@@ -339,6 +337,11 @@ private:
     /// Whether it was called in the group that is open on this thread.
     [[nodiscard]] bool in_own_group() const noexcept { return holder_.load(std::memory_order_relaxed) == &nccl_frame; }
 
+    [[noreturn, gnu::cold, gnu::noinline]] void leave_and_refuse(const char* operation) {
+        leave();
+        refuse(operation);
+    }
+
     [[gnu::noinline]] void enter_group(const char* operation) {
         if (in_own_group()) return;
         if (busy_.exchange(true, std::memory_order_acquire)) refuse_second(operation);
@@ -350,12 +353,12 @@ private:
     [[nodiscard]] bool settles_soon(ncclResult_t result) const {
         for (int look = 0; look < 32 && result == ncclInProgress; ++look) {
             if (ncclCommGetAsyncError(handle_, &result) != ncclSuccess) return false;
-            if (result == ncclInProgress) std::this_thread::yield();
+            if (look > 2 && result == ncclInProgress) std::this_thread::yield();
         }
         return result == ncclSuccess;
     }
 
-    [[noreturn]] void refuse_second(const char* operation) const {
+    [[noreturn, gnu::cold, gnu::noinline]] void refuse_second(const char* operation) const {
         if (interrupted()) refuse(operation);
         throw Error(errc::invalid_argument, Stage::communicator,
                     fmt::format("{} {}: another thread is using it\n  do: let one thread at a time use a communicator",
@@ -445,24 +448,14 @@ class NcclGroupEnd {
 public:
     /// Waits until all is launched; throws the first error, after all have been looked at.
     static void settle(ncclResult_t result, const Deadline* deadline) {
-        std::exception_ptr first;
-        bool any = false;
-        std::vector<NcclState*> failed;
-        for_each([&](NcclState& state) {
-            any = true;
-            try {
-                // Unlike a split, a group that ended with success has nothing in progress.
-                if (result == ncclSuccess || (result == ncclInProgress && state.settles_soon(result))) return;
-                state.settle("a group's end", result, deadline ? *deadline : Deadline::after(state.limits.timeout));
-            } catch (const Error&) {
-                if (!first) first = std::current_exception();
-                if (state.limits.abort_on_error) failed.push_back(&state);
-            }
-        });
-        if (!failed.empty()) NcclState::abort_all(failed);
-        if (first) std::rethrow_exception(first);
-        if (!any && result != ncclSuccess && result != ncclInProgress)
-            throw_nccl("ncclGroupEnd", result, Stage::communicator, -1);
+        if (result == ncclSuccess || result == ncclInProgress) {
+            NcclState* state = nccl_frame.first;
+            // Unlike a split, a group that ended with success has nothing in progress.
+            while (state != nullptr && (result == ncclSuccess || state->settles_soon(result))) state = let_go(*state);
+            nccl_frame.first = state;
+            if (state == nullptr) return;
+        }
+        settle_slowly(result, deadline);
     }
 
     /// Ends the group without launching anything of it. Its communicators cannot be used after that.
@@ -475,15 +468,37 @@ public:
     }
 
 private:
+    /// Opens the way in again; the next of the group.
+    static NcclState* let_go(NcclState& state) noexcept {
+        NcclState* const next = std::exchange(state.next_, nullptr);
+        state.holder_.store(nullptr, std::memory_order_relaxed);
+        state.leave();
+        return next;
+    }
+
     template <class Visit>
     static void for_each(Visit visit) {
         for (NcclState* state = std::exchange(nccl_frame.first, nullptr); state != nullptr;) {
-            NcclState* const next = std::exchange(state->next_, nullptr);
             visit(*state);
-            state->holder_.store(nullptr, std::memory_order_relaxed);
-            state->leave();
-            state = next;
+            state = let_go(*state);
         }
+    }
+
+    [[gnu::cold, gnu::noinline]] static void settle_slowly(ncclResult_t result, const Deadline* deadline) {
+        std::exception_ptr first;
+        std::vector<NcclState*> failed;
+        for_each([&](NcclState& state) {
+            try {
+                state.settle("a group's end", result, deadline ? *deadline : Deadline::after(state.limits.timeout));
+            } catch (const Error&) {
+                if (!first) first = std::current_exception();
+                if (state.limits.abort_on_error) failed.push_back(&state);
+            }
+        });
+        if (!failed.empty()) NcclState::abort_all(failed);
+        if (first) std::rethrow_exception(first);
+        if (result != ncclSuccess && result != ncclInProgress)
+            throw_nccl("ncclGroupEnd", result, Stage::communicator, -1);
     }
 
     friend class NcclState;
