@@ -29,7 +29,7 @@ NCCL = """ncclAllReduce ncclReduce ncclBroadcast ncclAllGather ncclReduceScatter
 ncclSend ncclRecv ncclGroupStart ncclGroupEnd ncclRedOpCreatePreMulSum ncclRedOpDestroy
 __wrap_ncclCommGetAsyncError""".split()
 FEWEST = 3  # calls of a kind, for a median
-TRIES = 4
+TRIES = 8
 
 
 def lines_of(command):
