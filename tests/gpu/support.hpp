@@ -126,9 +126,9 @@ public:
     requires(std::integral<Number> || std::floating_point<Number>) void add(std::string_view name, Number value) {
         add_json(name, fmt::format("{}", value));
     }
-    void add(std::string_view name, const std::string& value) { add_json(name, quoted(value)); }
+    void add(std::string_view name, const std::string& value) { add_json(name, indented(value)); }
     void add_json(std::string_view name, std::string_view value) {
-        text_ += fmt::format("{}{}: {}", text_.empty() ? "" : ", ", quoted(name), value);
+        text_ += fmt::format("{}{}: {}", text_.empty() ? "" : ", ", indented(name), value);
     }
 
     [[nodiscard]] std::string json() const { return '{' + text_ + '}'; }
@@ -137,7 +137,7 @@ public:
         std::fflush(stdout);
     }
 
-    [[nodiscard]] static std::string quoted(std::string_view text) {
+    [[nodiscard]] static std::string indented(std::string_view text) {
         std::string result = "\"";
         for (const char c : text) {
             if (c == '"' || c == '\\')

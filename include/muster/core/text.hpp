@@ -45,7 +45,7 @@ namespace muster::inline v0_1::detail {
 }
 
 /// An error's text within another's: its further lines are set deeper.
-[[nodiscard]] inline std::string quoted(std::string_view text) {
+[[nodiscard]] inline std::string indented(std::string_view text) {
     std::string result;
     for (const char c : text) result += c == '\n' ? std::string("\n  ") : std::string(1, c);
     return result;

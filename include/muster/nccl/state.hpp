@@ -320,7 +320,7 @@ public:
     [[noreturn]] void refuse(std::string_view operation) const {
         const auto why = [&]() -> std::string {
             switch (status_.load()) {
-                case Status::failed: return fmt::format("that failed before:\n  {}", quoted(failure_));
+                case Status::failed: return fmt::format("that failed before:\n  {}", indented(failure_));
                 case Status::aborted: return "that was aborted";
                 default: return "that was closed";
             }

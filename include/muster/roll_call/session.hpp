@@ -127,7 +127,7 @@ inline void conclude(AnyStore& store, const Session& session, const std::string&
     }
     constexpr std::size_t most = 4;
     for (std::size_t shown = 0; const auto& [text, ranks] : said)
-        if (shown++ < most) finding.text += fmt::format("\n  {}: {}", ranks_text(ranks), quoted(text));
+        if (shown++ < most) finding.text += fmt::format("\n  {}: {}", ranks_text(ranks), indented(text));
     return finding;
 }
 
@@ -143,7 +143,7 @@ inline void conclude(AnyStore& store, const Session& session, const std::string&
     detail::Finding finding{errc::remote,
                             error.stage(),
                             fmt::format("rank {} ({}) failed ({}): {}", session.rank, process_name(self),
-                                        to_string(error.stage()), detail::quoted(error.text())),
+                                        to_string(error.stage()), detail::indented(error.text())),
                             {session.rank}};
     const Deadline grace = Deadline::after(detail::listening_time);
     try {

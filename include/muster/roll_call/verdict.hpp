@@ -134,7 +134,7 @@ using FactOf = std::function<std::string(const Record&)>;
     Finding finding{errc::remote, first->failure->stage, "not all ranks came to the roll call in order", {}};
     for (const auto& [text, group] : groups) {
         finding.text += fmt::format("\n  {} {} failed before it: {}", group.size() == 1 ? "rank" : "ranks",
-                                    process_list(group), quoted(text));
+                                    process_list(group), indented(text));
         for (const Record& record : group) finding.ranks.push_back(record.rank);
     }
     std::ranges::sort(finding.ranks);

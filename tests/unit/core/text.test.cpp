@@ -24,7 +24,7 @@ TEST_CASE("durations") {
     CHECK(duration_text(0ms) == "0 s");
 }
 
-TEST_CASE("quoted text is set deeper") { CHECK(quoted("a\n  b\nc") == "a\n    b\n  c"); }
+TEST_CASE("quoted text is set deeper") { CHECK(indented("a\n  b\nc") == "a\n    b\n  c"); }
 
 TEST_CASE("hosts and ports") {
     CHECK(host_port("gpu01", 1) == "gpu01:1");
