@@ -232,6 +232,16 @@ def abort_that_hangs():
              "within 2 s: the communicator is left behind")
 
 
+def abort_that_fails():
+    """What NCCL says at the end is not lost; the text about the first failure stays the same on all ranks."""
+    with Group() as group:
+        ranks = run(group, "ncclCommSplit#1@0:async=3;ncclCommAbort@1:error=3;rules=count@1")
+        ended_with_error(ranks, SOON + ABORT)
+        one_text(ranks)
+        says(ranks[1].stderr, "muster: ncclCommAbort on rank 1 of the NCCL communicator world of ranks 0-3 failed: "
+             "ncclInternalError (3)")
+
+
 def told_to_block():
     with Group() as group:
         ranks = run(group, "", environment={"NCCL_COMM_BLOCKING": "1"})
@@ -317,6 +327,6 @@ if __name__ == "__main__":
             split_stuck_on_one_rank, error_during_a_collective, killed_before_the_roll_call, killed_at_init,
             killed_in_the_middle_of_init, killed_at_a_split, killed_during_commit, killed_before_a_collective,
             killed_during_a_collective, few_open_files, setting_that_the_environment_beats,
-            *([interface_that_the_others_cannot_reach] if can_make_hosts() else []), abort_that_hangs, told_to_block, told_to_block_by_a_file,
+            *([interface_that_the_others_cannot_reach] if can_make_hosts() else []), abort_that_hangs, abort_that_fails, told_to_block, told_to_block_by_a_file,
             another_version_on_one_rank, library_that_is_too_old, old_library_on_one_rank, two_ranks_on_one_gpu,
             two_ranks_on_one_gpu_as_asked, no_driver, fewer_gpus_than_ranks, gpu_that_cannot_be_taken)}))

@@ -528,8 +528,12 @@ inline void NcclState::abort_all(const std::vector<NcclState*>& states) noexcept
             doomed.push_back({handle, std::move(child), state->names, std::exchange(state->scratch_, nullptr)});
             told = state;
         }
-        if (told != nullptr && !abort_nccl(std::move(doomed), told->device, told->limits.abort_timeout))
-            told->left_behind("ncclCommAbort");
+        if (told == nullptr) return;
+        const auto result = abort_nccl(std::move(doomed), told->device, told->limits.abort_timeout);
+        if (!result) return told->left_behind("ncclCommAbort");
+        if (*result != ncclSuccess && told->limits.log)
+            told->limits.log(
+                fmt::format("muster: ncclCommAbort {} failed: {}", told->whose(), nccl_result_text(*result)));
     } catch (const std::exception&) {
         return; // out of memory or threads: what is left of the communicators stays
     }
