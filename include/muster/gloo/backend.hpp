@@ -54,8 +54,8 @@ public:
     /// Collective: over the world. Blocks: until all ranks are connected or one has failed, at most to the deadline.
     [[nodiscard]] Communicator connect(AnyStore& store, const Session& session, Deadline deadline) {
         if (!endpoint_) return alone();
-        const std::vector<std::string> payloads = detail::payloads(store, session, deadline);
-        std::vector<int> ranks(session.records.size());
+        const std::vector<std::string> payloads = detail::payloads(session);
+        std::vector<int> ranks(static_cast<std::size_t>(session.size));
         std::iota(ranks.begin(), ranks.end(), 0);
         const detail::FailureWatch watch(store, session, [this] { endpoint_->interrupt(); });
         return Communicator(endpoint_->connect(payloads, deadline), std::move(ranks), communicator_options());

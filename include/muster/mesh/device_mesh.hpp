@@ -129,9 +129,18 @@ public:
     [[nodiscard]] Communicator& dp() noexcept requires(Topology::template has_axis<Dp>) { return along<Dp>(); }
     [[nodiscard]] Communicator& cp() noexcept requires(Topology::template has_axis<Cp>) { return along<Cp>(); }
 
-    /// What every rank said of itself in the roll call; index = rank.
-    [[nodiscard]] std::span<const Record> records() const noexcept { return state_.records; }
-    [[nodiscard]] const Record& record() const noexcept { return state_.records[static_cast<std::size_t>(rank())]; }
+    /// What every rank said of itself in the roll call; index = rank. Rank 0 has it; another rank asks the store the
+    /// first time. One thread at a time.
+    /// Blocks: the first time, for the store's answer, at most 10 seconds.
+    /// Throws: Error with errc::closed or connection where it was not asked before close() and rank 0's end.
+    [[nodiscard]] std::span<const Record> records() const {
+        auto& session = state_.session;
+        if (session.records.empty())
+            session.records =
+                detail::fetch_records(state_.meeting.store, session, Deadline::after(std::chrono::seconds(10)));
+        return session.records;
+    }
+    [[nodiscard]] const Record& record() const noexcept { return state_.record; }
 
     /// How long each phase of forming the mesh took.
     [[nodiscard]] const InitTimes& times() const noexcept { return state_.times; }
@@ -162,7 +171,7 @@ public:
     }
 
 private:
-    detail::MeshState<Topology, B> state_;
+    mutable detail::MeshState<Topology, B> state_; ///< mutable for records() alone
     bool is_initialized_ = false;
     int unwinding_ = std::uncaught_exceptions();
 };

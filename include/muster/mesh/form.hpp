@@ -10,7 +10,12 @@
 #include <muster/mesh/extents.hpp>
 #include <muster/mesh/times.hpp>
 #include <muster/rendezvous/concept.hpp>
+#include <muster/roll_call/commit.hpp>
+#include <muster/roll_call/keys.hpp>
+#include <muster/roll_call/options.hpp>
+#include <muster/roll_call/outcome.hpp>
 #include <muster/roll_call/record.hpp>
+#include <muster/roll_call/responder.hpp>
 #include <muster/roll_call/roll_call.hpp>
 #include <muster/roll_call/session.hpp>
 #include <muster/roll_call/watch.hpp>
@@ -24,6 +29,8 @@
 #include <exception>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -37,9 +44,10 @@ struct MeshState {
     Grid topology;
     int local_rank = 0;
     std::array<bool, static_cast<std::size_t>(Grid::ndim())> shares_world{}; ///< by axis
-    std::vector<Record> records;
+    Record record;                                                           ///< what this rank said of itself
     InitTimes times;
     Meeting meeting; ///< before the communicators: they close first
+    Session session; ///< its records are fetched when they are asked for
     Communicators<B, static_cast<std::size_t>(Grid::ndim())> communicators;
 };
 
@@ -55,8 +63,10 @@ void describe_device(const B& backend, Record& record) {
 }
 
 /// Counts where the launcher does not tell: ranks on the same host with a lower rank.
-[[nodiscard]] inline int local_rank_of(const Launch& launch, const std::vector<Record>& records) {
+[[nodiscard]] inline int local_rank_of(const Launch& launch, AnyStore& store, const Session& session,
+                                       Deadline deadline) {
     if (launch.local_rank) return *launch.local_rank;
+    const auto records = fetch_records(store, session, deadline);
     const Record& self = records[static_cast<std::size_t>(launch.rank)];
     return static_cast<int>(std::count_if(records.begin(), records.begin() + launch.rank, [&](const Record& other) {
         return other.host == self.host && other.boot_id == self.boot_id;
@@ -110,6 +120,27 @@ auto guarded(Stage stage, int rank, Step&& step) {
     }
 }
 
+/// Meets all ranks and calls the roll. Where the last world of this very process still stands at the address, comes
+/// again until the next one's store is there.
+template <Rendezvous R>
+[[nodiscard]] Session meet(R& rendezvous, const Launch& launch, const Record& record, std::string_view payload,
+                           RollCallOptions options, InitTimes& times, Stopwatch& watch,
+                           std::optional<Meeting>& meeting) {
+    for (;;) {
+        meeting.emplace(rendezvous.connect(launch, options.deadline));
+        times.rendezvous += watch.lap();
+        options.fresh = meeting->fresh();
+        try {
+            Session session = call_roll(meeting->store, record, payload, options);
+            times.roll_call += watch.lap();
+            return session;
+        } catch (const StoreOfOldWorld&) {
+            meeting.reset();
+            std::this_thread::sleep_for(std::chrono::milliseconds(20)); // until the old server has closed its door
+        }
+    }
+}
+
 /// The whole flow: launch -> device -> rendezvous -> roll call -> communicators -> commit.
 template <class Grid, Backend B, Rendezvous R>
 [[nodiscard]] MeshState<Grid, B> form_mesh(const Extents& extents, R& rendezvous, const Options& options) {
@@ -136,42 +167,50 @@ template <class Grid, Backend B, Rendezvous R>
     times.device = watch.lap();
 
     std::optional<Meeting> meeting;
+    Session session;
     try {
-        meeting.emplace(rendezvous.connect(launch, deadline));
+        session = meet(rendezvous, launch, record, backend ? backend->payload() : std::string(),
+                       {.deadline = deadline, .timeout = options.timeout, .log = options.log}, times, watch, meeting);
     } catch (const Error&) {
-        if (failure) throw *failure;
+        if (failure && !meeting) throw *failure; // there was nobody to tell
         throw;
     }
-    times.rendezvous = watch.lap();
     AnyStore& store = meeting->store;
-    Session session = call_roll(store, record, backend ? backend->payload() : std::string(), deadline, options.timeout,
-                                options.log, meeting->serves());
-    times.roll_call = watch.lap();
 
     // Outside the try: a rank that fails tells the others why before its connections close on them.
     Communicators<B, static_cast<std::size_t>(Grid::ndim())> all;
+    int local_rank = 0;
     try {
         try {
             guarded(Stage::communicator, launch.rank, [&] {
                 all.world = backend->connect(store, session, deadline);
                 times.world = watch.lap();
+                tell_place(store, session, "with the world connected, at the axes",
+                           deadline.extended_by(listening_time));
                 split_axes(*backend, all, *topology, store, session, deadline);
+                local_rank = local_rank_of(launch, store, session, deadline);
                 times.axes = watch.lap();
-                commit(store, session, deadline, options.timeout, options.log);
+                commit(store, session, deadline);
                 times.commit = watch.lap();
             });
         } catch (const Error& error) {
             if (error.shared()) throw; // the session's outcome: everybody has it
-            report_failure(store, session, error, options.timeout, options.log);
+            report_failure(store, session, error);
         }
     } catch (...) {
         all.abort();
         throw;
     }
     all.limit_each(options.timeout);
-    const int local_rank = local_rank_of(launch, session.records);
-    return {launch, *topology,           local_rank,    sharing(*backend, *topology), std::move(session.records),
-            times,  std::move(*meeting), std::move(all)};
+    return {launch,
+            *topology,
+            local_rank,
+            sharing(*backend, *topology),
+            std::move(record),
+            times,
+            std::move(*meeting),
+            std::move(session),
+            std::move(all)};
 }
 
 } // namespace muster::inline v0_1::detail

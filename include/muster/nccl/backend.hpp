@@ -104,8 +104,9 @@ public:
         for (int root = 0; root < roots_; ++root) makers.push_back(detail::rank_of_root(root, world_size_, roots_));
         std::vector<detail::NcclRootInfo> roots;
         std::vector<detail::NcclId> ids;
-        for (std::size_t i = 0; const std::string& payload : detail::payloads(store, session, makers, deadline)) {
-            roots.push_back(detail::NcclRootInfo::decode(payload, makers[i++]));
+        const std::vector<std::string> payloads = detail::payloads(session);
+        for (const int maker : makers) {
+            roots.push_back(detail::NcclRootInfo::decode(payloads[static_cast<std::size_t>(maker)], maker));
             ids.push_back(roots.back().id);
         }
         const int mine = detail::root_of_rank(rank_, world_size_, roots_);

@@ -16,9 +16,11 @@ namespace muster::inline v0_1 {
 /// A connected store, and the server behind it where this rank runs it.
 class Meeting {
 public:
-    explicit Meeting(AnyStore connected, std::unique_ptr<TcpStoreServer> server = nullptr)
+    /// `fresh` on all ranks or on none: the store is one that rank 0's `server` serves.
+    explicit Meeting(AnyStore connected, bool fresh = false, std::unique_ptr<TcpStoreServer> server = nullptr)
         : store(std::move(connected)),
-          server_(std::move(server)) {}
+          server_(std::move(server)),
+          fresh_(fresh) {}
 
     Meeting(Meeting&&) noexcept = default;
     Meeting& operator=(Meeting&&) = delete;
@@ -26,23 +28,27 @@ public:
     Meeting& operator=(const Meeting&) = delete;
     ~Meeting() { leave(Deadline::after(std::chrono::seconds(1))); }
 
-    /// Leaves the store. The rank that serves it stays until all others have left.
-    /// Blocks: on that rank, at most to the deadline and two seconds.
+    /// Leaves the store. The rank that serves it stays until all others have left; those that ended have.
+    /// Blocks: on that rank, at most to the deadline.
     void leave(Deadline deadline) noexcept {
         store = AnyStore();
         if (!server_) return;
-        // The ranks leave at once when they close; a stray client must not keep this one.
-        (void)server_->drain(deadline.at_most(std::chrono::seconds(2)));
+        server_->stop_listening(); // the next meeting may be at this address
+        (void)server_->drain(deadline);
         server_.reset();
     }
 
     /// Whether the store ends with this process.
     [[nodiscard]] bool serves() const noexcept { return server_ != nullptr; }
 
+    /// Whether the store began with this meeting and ends with it: rank 0's process serves it.
+    [[nodiscard]] bool fresh() const noexcept { return fresh_; }
+
     AnyStore store;
 
 private:
     std::unique_ptr<TcpStoreServer> server_;
+    bool fresh_ = false;
 };
 
 /// A way for the ranks of a job to meet.

@@ -11,6 +11,7 @@
 #include <muster/store/resolve.hpp>
 #include <muster/store/tcp.hpp>
 #include <muster/store/tcp_server.hpp>
+#include <muster/store/unreachable.hpp>
 
 #include <fmt/format.h>
 
@@ -51,15 +52,14 @@ namespace muster::inline v0_1::detail {
     if (launch.rank == 0 && !launch.endpoint_is_served)
         server = std::make_unique<TcpStoreServer>(address_to_serve(launch, deadline), endpoint.port);
     try {
-        TcpStore store(endpoint.host, endpoint.port, deadline);
+        const bool fresh = !launch.endpoint_is_served;
+        TcpStore store(endpoint.host, endpoint.port, deadline, fresh ? StoreServer::muster : StoreServer::any);
         // Jobs that share a store keep apart by their names.
-        return Meeting(AnyStore(PrefixStore<TcpStore>(std::move(store), fmt::format("muster/{}", launch.job))),
+        return Meeting(AnyStore(PrefixStore<TcpStore>(std::move(store), fmt::format("muster/{}", launch.job))), fresh,
                        std::move(server));
     } catch (const Error& error) {
-        if (launch.endpoint_is_served || launch.rank == 0 || error.code() != errc::connection) throw;
-        throw Error(errc::missing_ranks, Stage::rendezvous,
-                    fmt::format("rank 0, which serves the store, did not arrive: {}", error.text()),
-                    {launch.rank, {0}, false});
+        if (launch.endpoint_is_served || launch.rank == 0) throw;
+        raise_unreachable(error, launch.rank);
     }
 }
 

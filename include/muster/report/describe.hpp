@@ -46,7 +46,8 @@ template <AxisTag... Tags, int... Extent>
 }
 
 /// The mesh as a table that a person reads: for every rank its host, process, device, coordinate and groups, and in
-/// the first line the shape, the backend and the launcher. Every rank can print it; nothing is exchanged.
+/// the first line the shape, the backend and the launcher. Every rank can print it, by itself.
+/// Blocks, Throws: as BasicDeviceMesh::records.
 template <AxisTag... Tags, int... Extent, class B>
 [[nodiscard]] std::string describe(const BasicDeviceMesh<Topology<Axis<Tags, Extent>...>, B>& mesh) {
     const auto& topology = mesh.topology();

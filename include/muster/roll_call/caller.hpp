@@ -3,20 +3,24 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
-#include <muster/core/log.hpp>
 #include <muster/core/text.hpp>
+#include <muster/roll_call/answer.hpp>
 #include <muster/roll_call/fields.hpp>
+#include <muster/roll_call/keys.hpp>
+#include <muster/roll_call/options.hpp>
+#include <muster/roll_call/outcome.hpp>
 #include <muster/roll_call/record.hpp>
-#include <muster/roll_call/responder.hpp>
 #include <muster/roll_call/session.hpp>
 #include <muster/roll_call/verdict.hpp>
 #include <muster/store/any_store.hpp>
+#include <muster/store/exchange.hpp>
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,22 +32,19 @@ namespace muster::inline v0_1::detail {
 
 /// Rank 0's part of the roll call. Its nonce is the session's id.
 ///
-/// The roll lists everyone who said hello, live or left over from an earlier run, in the order of their hellos. Rank
-/// 0 answers each nonce once; only a live process reads the answer and confirms under the session's id. On a clean
-/// store that is one wait for the hellos and one for the confirmations; on a dirty one the roll is read again until
-/// the live ranks have shown up.
+/// The roll lists everyone who said hello, in the order of their hellos. On a fresh store everyone in it was alive when
+/// it came, and when all have come rank 0 answers with the verdict. Elsewhere some may be left over from an earlier
+/// run: rank 0 answers each nonce once; only a live process reads the answer and confirms under the session's id, and
+/// the roll is read again until the live ranks have shown up.
 class RollCaller {
 public:
-    RollCaller(AnyStore& store, const Record& self, std::string_view payload, Deadline deadline,
-               std::chrono::milliseconds timeout, const LogSink& log, bool serves)
+    RollCaller(AnyStore& store, const Record& self, std::string_view payload, const RollCallOptions& options)
         : store_(store),
           self_(self),
           payload_(payload),
-          deadline_(deadline),
-          grace_(deadline.extended_by(listening_time)),
-          timeout_(timeout),
-          log_(log),
-          serves_(serves) {}
+          options_(options),
+          deadline_(options.deadline),
+          grace_(deadline_.extended_by(listening_time)) {}
 
     [[nodiscard]] Session call() {
         try {
@@ -59,8 +60,10 @@ private:
 
     struct Entry {
         Record record;
-        bool present = false;
-        bool gave_up = false;
+        std::string payload;
+        bool present = false; ///< alive when last heard of
+        bool gave_up = false; ///< its own time was up
+        bool gone = false;    ///< its connection has closed
         Clock::time_point answered{};
     };
 
@@ -68,7 +71,7 @@ private:
     void tell(const Error& error) {
         const Finding finding{error.code(), error.stage(), std::string(error.text()), error.ranks()};
         try {
-            store_.set(verdict_key(self_.nonce), finding.encode(), Deadline::after(listening_time));
+            publish(finding.encode(), Deadline::after(listening_time), {});
         } catch (const Error&) {
             return; // the store itself failed: the others notice that, and the first error is the one to throw
         }
@@ -76,69 +79,112 @@ private:
 
     [[nodiscard]] Session meet() {
         using namespace std::chrono_literals;
-        store_.set(presence_key(self_.nonce, self_.nonce), fmt::format("+{}", payload_), grace_);
-        say_hello(store_, self_, grace_);
-        for (auto pause = 10ms;; pause = std::min(2 * pause, 200ms)) {
+        say_hello();
+        for (auto pause = options_.fresh ? 50ms : 10ms;; pause = std::min(2 * pause, 200ms)) {
             read_roll();
-            read_presence();
-            const auto present = confirmed(false);
-            const auto found = examine(present);
+            read_states();
+            const auto present = living(false);
+            const auto found = examine_all(present);
             const auto missing = absent(self_.world_size, present);
             // Give the others a moment to show up, so that the one error tells all that is wrong.
             if (found && !settle_) settle_ = deadline_.at_most(500ms);
             if (found && (settle_->expired() || (missing.empty() && !suspects()))) refuse(*found);
             if (!found && missing.empty() && !suspects()) return accept(present);
             if (!found && (deadline_.expired() || gave_up()))
-                refuse(missing_ranks(self_.world_size, confirmed(true), timeout_));
+                refuse(missing_ranks(self_.world_size, living(true), options_.timeout, silent(missing)));
             report_progress(missing);
             wait_for(missing, settle_.value_or(deadline_).at_most(pause));
         }
     }
 
-    /// Takes new entries into entries_ and answers them.
-    void read_roll() {
-        const std::vector<std::string> roll{std::string(roll_key)};
-        // Rank 0 of an earlier attempt may have cleared the roll under this one.
-        if (!store_.check(roll, grace_)) return say_hello(store_, self_, grace_);
-        const std::string list = store_.get(roll_key, grace_);
-        std::vector<std::string> keys;
-        for (std::string_view rest = list; !rest.empty();) {
-            Record record = to_record(Fields::decode(Fields::take_text(rest)));
-            if (!index_.try_emplace(record.nonce, entries_.size()).second) continue;
-            const bool self = record.nonce == self_.nonce;
-            if (!self) keys.push_back(answer_key(record.nonce));
-            latest_[record.rank] = entries_.size();
-            entries_.push_back({std::move(record), self, false, Clock::now()});
-        }
-        if (!index_.contains(self_.nonce)) say_hello(store_, self_, grace_);
-        if (!keys.empty()) store_.multi_set(keys, std::vector<std::string>(keys.size(), self_.nonce), grace_);
+    void say_hello() {
+        Notes hello = hello_notes(self_, payload_, false);
+        for (std::size_t i = 0; i < hello.append_keys.size(); ++i)
+            store_.append(hello.append_keys[i], hello.append_values[i], grace_);
+        store_.multi_set(hello.set_keys, hello.set_values, grace_);
     }
 
-    /// Marks who confirmed and who gave up.
-    void read_presence() {
-        const std::vector<std::string> list{present_key(self_.nonce)};
-        if (store_.check(list, grace_)) {
-            const std::string nonces = store_.get(list[0], grace_);
-            const std::size_t size = 1 + self_.nonce.size();
-            for (std::size_t at = 0; at + size <= nonces.size(); at += size)
-                if (const auto found = index_.find(nonces.substr(at + 1, size - 1)); found != index_.end())
-                    (nonces[at] == '+' ? entries_[found->second].present : entries_[found->second].gave_up) = true;
+    /// Takes new entries into entries_, and answers them where they must confirm.
+    void read_roll() {
+        // Rank 0 of an earlier attempt may have cleared the roll under this one.
+        if (!has(store_, std::string(roll_key), grace_)) return say_hello();
+        const std::string list = store_.get(roll_key, grace_);
+        // A fresh roll only grows.
+        std::string_view rest = list;
+        if (options_.fresh) rest.remove_prefix(std::min(read_, rest.size()));
+        read_ = list.size();
+        Notes answers;
+        while (!rest.empty()) {
+            Record record = to_record(Fields::take_text(rest));
+            const std::string_view payload = Fields::take_text(rest);
+            if (!index_.try_emplace(record.nonce, entries_.size()).second) continue;
+            const bool self = record.nonce == self_.nonce;
+            if (!self && !options_.fresh) answers.set(answer_key(record.nonce), call_to_confirm());
+            latest_[record.rank] = entries_.size();
+            entries_.push_back(
+                {std::move(record), std::string(payload), self || options_.fresh, false, false, Clock::now()});
         }
+        if (!index_.contains(self_.nonce)) say_hello();
+        if (!answers.set_keys.empty()) store_.multi_set(answers.set_keys, answers.set_values, grace_);
+    }
+
+    [[nodiscard]] std::string call_to_confirm() const {
+        Fields answer;
+        answer.set("session", self_.nonce);
+        answer.set("confirm", "yes");
+        return answer.encode();
+    }
+
+    /// Marks who confirmed, who gave up and who is gone.
+    void read_states() {
+        mark(gave_up_key, [](Entry& entry) { entry.gave_up = true; });
+        if (options_.fresh) {
+            mark(gone_key, [](Entry& entry) {
+                entry.gone = true;
+                entry.present = false;
+            });
+            return;
+        }
+        mark(present_key(self_.nonce), [](Entry& entry) { entry.present = true; });
         // Another rank 0 that is alive answers this one's nonce as this one answers its.
         const auto rival = [&](const Entry& entry) { return entry.record.rank == 0 && entry.record != self_; };
-        if (std::ranges::none_of(entries_, rival)) return;
-        const std::vector<std::string> answer{answer_key(self_.nonce)};
-        if (!store_.check(answer, grace_)) return;
-        if (const auto found = index_.find(store_.get(answer[0], grace_)); found != index_.end())
+        const std::string answer = answer_key(self_.nonce);
+        if (std::ranges::none_of(entries_, rival) || !has(store_, answer, grace_)) return;
+        const Fields answered = Fields::decode(store_.get(answer, grace_));
+        if (const auto found = index_.find(answered.get("session")); found != index_.end())
             entries_[found->second].present = true;
     }
 
-    /// Who confirmed, by rank; with or without those that then gave up waiting.
-    [[nodiscard]] std::vector<Record> confirmed(bool and_gave_up) const {
-        std::vector<Record> records;
+    template <class Mark>
+    void mark(std::string_view key, Mark mark) {
+        for (const std::string& nonce : read_nonces(store_, key, grace_))
+            if (const auto found = index_.find(nonce); found != index_.end()) mark(entries_[found->second]);
+    }
+
+    /// Who is here, by rank; with or without those that then gave up waiting.
+    [[nodiscard]] RecordRefs living(bool and_gave_up) const {
+        RecordRefs records;
         for (const Entry& entry : entries_)
-            if (entry.present && (and_gave_up || !entry.gave_up)) records.push_back(entry.record);
+            if (entry.present && (and_gave_up || !entry.gave_up)) records.push_back(&entry.record);
         std::ranges::stable_sort(records, {}, &Record::rank);
+        return records;
+    }
+
+    [[nodiscard]] std::optional<Finding> examine_all(const RecordRefs& present) const {
+        if (auto found = examine(present)) return found;
+        RecordRefs gone;
+        for (const Entry& entry : entries_)
+            if (entry.gone && is_latest(entry)) gone.push_back(&entry.record);
+        if (gone.empty()) return std::nullopt;
+        return ended_ranks(self_.world_size, gone, Stage::roll_call, "after their hello, before all had come");
+    }
+
+    /// Who of the missing said hello, now or in an earlier run.
+    [[nodiscard]] RecordRefs silent(const std::vector<int>& missing) const {
+        RecordRefs records;
+        for (const int rank : missing)
+            if (const auto found = latest_.find(rank); found != latest_.end() && !entries_[found->second].gave_up)
+                records.push_back(&entries_[found->second].record);
         return records;
     }
 
@@ -156,7 +202,7 @@ private:
     [[nodiscard]] bool suspects() const {
         using namespace std::chrono_literals;
         return std::ranges::any_of(entries_, [](const Entry& entry) {
-            return !entry.present && !entry.gave_up && Clock::now() < entry.answered + 500ms;
+            return !entry.present && !entry.gave_up && !entry.gone && Clock::now() < entry.answered + 500ms;
         });
     }
 
@@ -165,7 +211,7 @@ private:
         std::vector<std::string> confirmations;
         std::vector<std::string> hellos;
         for (const Entry& entry : entries_)
-            if (!entry.present && !entry.gave_up && is_latest(entry))
+            if (!entry.present && !entry.gave_up && !entry.gone && is_latest(entry))
                 confirmations.push_back(presence_key(self_.nonce, entry.record.nonce));
         for (const int rank : missing)
             if (!latest_.contains(rank)) hellos.push_back(hello_key(rank));
@@ -173,7 +219,7 @@ private:
             // Nothing but time can pass where all have confirmed: a key that nobody sets lets it.
             if (confirmations.empty()) confirmations.push_back(self_.nonce + "/nothing");
             (void)store_.wait(confirmations, until);
-        } else if (store_.wait(hellos, until)) {
+        } else if (store_.wait(hellos, until) && !options_.fresh) {
             // Each hello is set after its entry in the roll. One without an entry was left over: out of the way.
             read_roll();
             for (const int rank : missing)
@@ -182,42 +228,71 @@ private:
     }
 
     void report_progress(const std::vector<int>& missing) {
-        if (!log_ || missing.empty() || Clock::now() < next_report_) return;
+        if (!options_.log || missing.empty() || Clock::now() < next_report_) return;
         using namespace std::chrono_literals;
-        log_(fmt::format("muster: waiting for {} of {} ranks: {} ({} left)", missing.size(), self_.world_size,
-                         rank_list(missing),
-                         duration_text(std::chrono::ceil<std::chrono::seconds>(deadline_.remaining()))));
+        options_.log(fmt::format("muster: waiting for {} of {} ranks: {} ({} left)", missing.size(), self_.world_size,
+                                 rank_list(missing),
+                                 duration_text(std::chrono::ceil<std::chrono::seconds>(deadline_.remaining()))));
         report_pause_ = std::min<std::chrono::milliseconds>(2 * report_pause_, 60s);
         next_report_ = Clock::now() + report_pause_;
     }
 
-    [[nodiscard]] Session accept(std::vector<Record> present) {
-        store_.set(verdict_key(self_.nonce), encode_verdict(present), grace_);
+    [[nodiscard]] Session accept(const RecordRefs& present) {
+        Session session{.id = self_.nonce,
+                        .rank = 0,
+                        .size = self_.world_size,
+                        .self = process_name(self_),
+                        .rank_0 = process_name(self_),
+                        .timeout = options_.timeout,
+                        .log = options_.log};
+        std::vector<std::string> payloads;
+        for (const Record* record : present) {
+            session.records.push_back(*record);
+            payloads.push_back(std::move(entries_[index_.at(record->nonce)].payload));
+        }
+        session.answer = options_.combine ? options_.combine(payloads) : list_payloads(payloads);
+        Notes more;
+        more.set(records_key(session.id), encode_records(session.records));
         const std::string outcome = fmt::format("formed a world of {} ranks and went on", self_.world_size);
-        store_.set(formed_key, encode_formed(self_, outcome, serves_), grace_);
-        (void)store_.remove(roll_key, grace_);
-        return {self_.nonce, 0, std::move(present)};
+        more.set(std::string(formed_key), encode_formed(self_, outcome, options_.fresh));
+        publish(encode_verdict(session, !options_.fresh), grace_, std::move(more));
+        if (!options_.fresh) (void)store_.remove(roll_key, grace_);
+        return session;
     }
 
     [[noreturn]] void refuse(const Finding& finding) {
-        if (log_) log_("muster: " + finding.text);
-        const Deadline soon = grace_.extended_by(listening_time);
-        store_.set(formed_key, encode_formed(self_, "refused: " + finding.text, false), soon);
-        store_.set(verdict_key(self_.nonce), finding.encode(), soon);
+        if (options_.log) options_.log("muster: " + finding.text);
+        Notes more;
+        more.set(std::string(formed_key), encode_formed(self_, "refused: " + finding.text, false));
+        publish(finding.encode(), grace_.extended_by(listening_time), std::move(more));
         finding.raise(0);
+    }
+
+    /// Sets the verdict. On a fresh store it is the answer that all wait for; a large one is left for them to fetch.
+    void publish(const std::string& verdict, Deadline deadline, Notes more) {
+        more.set(verdict_key(self_.nonce), verdict);
+        if (options_.fresh) {
+            constexpr std::size_t most = 4096;
+            Fields answer;
+            answer.set("session", self_.nonce);
+            if (verdict.size() <= most) answer.set("verdict", verdict);
+            const std::string bytes = answer.encode();
+            for (const Entry& entry : entries_)
+                if (entry.record != self_) more.set(answer_key(entry.record.nonce), bytes);
+        }
+        store_.multi_set(more.set_keys, more.set_values, deadline);
     }
 
     AnyStore& store_;
     const Record& self_;
     std::string_view payload_;
+    const RollCallOptions& options_;
     Deadline deadline_;
     Deadline grace_;
-    std::chrono::milliseconds timeout_;
-    const LogSink& log_;
-    bool serves_;
-    std::vector<Entry> entries_;                         ///< in the order of the roll
+    std::deque<Entry> entries_;                          ///< in the order of the roll; stays in place
     std::unordered_map<std::string, std::size_t> index_; ///< nonce -> entry
     std::unordered_map<int, std::size_t> latest_;        ///< rank -> its last entry
+    std::size_t read_ = 0;                               ///< bytes of the roll
     std::optional<Deadline> settle_;
     std::chrono::milliseconds report_pause_{3000};
     Clock::time_point next_report_ = Clock::now() + report_pause_;

@@ -5,14 +5,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 namespace muster::inline v0_1::detail {
 
@@ -20,23 +22,32 @@ namespace muster::inline v0_1::detail {
 /// value, little-endian. A reader skips names that it does not know, so that records may grow.
 class Fields {
 public:
-    void set(std::string_view name, std::string_view value) { fields_.insert_or_assign(std::string(name), value); }
+    void set(std::string_view name, std::string_view value) {
+        if (const auto found = find(name); found != fields_.end())
+            fields_[static_cast<std::size_t>(found - fields_.begin())].second = value;
+        else
+            fields_.emplace_back(name, value);
+    }
     void set(std::string_view name, long long value) { set(name, fmt::format("{}", value)); }
 
+    [[nodiscard]] bool has(std::string_view name) const { return find(name) != fields_.end(); }
+
     [[nodiscard]] std::string get(std::string_view name) const {
-        const auto found = fields_.find(name);
+        const auto found = find(name);
         return found == fields_.end() ? std::string() : found->second;
     }
 
     /// A number that was set, `otherwise` where it is absent or no number: a peer's field is not trusted.
-    [[nodiscard]] int number(std::string_view name, int otherwise) const {
-        const std::string text = get(name);
+    [[nodiscard]] int number(std::string_view name, int otherwise) const { return to_number(get(name), otherwise); }
+
+    [[nodiscard]] static int to_number(std::string_view text, int otherwise) {
         int value = 0;
         const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
         return failure == std::errc() && end == text.data() + text.size() ? value : otherwise;
     }
 
-    [[nodiscard]] const std::map<std::string, std::string, std::less<>>& all() const noexcept { return fields_; }
+    /// In the order in which they were set.
+    [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& all() const noexcept { return fields_; }
 
     [[nodiscard]] std::string encode() const {
         std::string bytes;
@@ -51,13 +62,19 @@ public:
     /// Throws: Error(errc::protocol) when the bytes are no such list. Every length is checked against what is left.
     [[nodiscard]] static Fields decode(std::string_view bytes) {
         Fields result;
+        visit(bytes, [&](std::string_view name, std::string_view value) { result.set(name, value); });
+        return result;
+    }
+
+    /// Calls visit(name, value) for each field, without a copy. Throws as decode.
+    template <class Visit>
+    static void visit(std::string_view bytes, Visit visit) {
         const std::size_t count = take(bytes);
         for (std::size_t i = 0; i < count; ++i) {
             const auto name = take_text(bytes);
-            result.set(name, take_text(bytes));
+            visit(name, take_text(bytes));
         }
         if (!bytes.empty()) malformed("bytes after the last field");
-        return result;
     }
 
     /// Length and text, for lists that several ranks append to.
@@ -75,6 +92,11 @@ public:
     }
 
 private:
+    // A handful of them: a scan beats a tree.
+    [[nodiscard]] std::vector<std::pair<std::string, std::string>>::const_iterator find(std::string_view name) const {
+        return std::find_if(fields_.begin(), fields_.end(), [&](const auto& field) { return field.first == name; });
+    }
+
     static void put(std::string& bytes, std::size_t value) {
         if (value > std::numeric_limits<std::uint32_t>::max()) malformed("a field above 4 GiB");
         for (unsigned shift = 0; shift < 32; shift += 8) bytes += static_cast<char>((value >> shift) & 0xFFU);
@@ -96,7 +118,7 @@ private:
                                 what));
     }
 
-    std::map<std::string, std::string, std::less<>> fields_;
+    std::vector<std::pair<std::string, std::string>> fields_;
 };
 
 } // namespace muster::inline v0_1::detail

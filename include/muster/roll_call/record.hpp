@@ -62,7 +62,9 @@ struct Record {
 
 namespace detail {
 
-/// 128 random bits as 32 hexadecimal digits.
+inline constexpr std::size_t nonce_digits = 32;
+
+/// 128 random bits as hexadecimal digits.
 [[nodiscard]] inline std::string draw_nonce() {
     std::random_device random;
     std::string nonce;
@@ -109,30 +111,59 @@ namespace detail {
     return fields;
 }
 
-[[nodiscard]] inline Record to_record(const Fields& fields) {
+/// The record that to_fields encoded.
+/// Throws: Error(errc::protocol).
+[[nodiscard]] inline Record to_record(std::string_view bytes) {
     Record record;
-    record.rank = fields.number("rank", -1);
-    record.world_size = fields.number("world_size", -1);
-    record.local_rank = fields.number("local_rank", -1);
-    record.local_size = fields.number("local_size", -1);
-    record.nonce = fields.get("nonce");
-    record.host = fields.get("host");
-    record.boot_id = fields.get("boot_id");
-    record.pid = fields.number("pid", 0);
-    record.launcher = fields.get("launcher");
-    record.launch_sources = fields.get("launch_sources");
-    record.protocol = fields.number("protocol", 0);
-    record.library = fields.get("library");
-    record.backend = fields.get("backend");
-    record.mesh = fields.get("mesh");
-    record.device = fields.get("device");
-    record.exclusive = fields.get("exclusive");
-    record.device_source = fields.get("device_source");
-    for (const auto& [name, value] : fields.all())
-        if (name.starts_with('=')) record.must_equal.emplace(name.substr(1), value);
-    if (const int code = fields.number("failure.code", -1); code >= 0)
-        record.failure = {static_cast<errc>(code), static_cast<Stage>(fields.number("failure.stage", 0)),
-                          fields.get("failure.text")};
+    record.rank = record.world_size = -1;
+    record.protocol = 0;
+    record.library.clear();
+    Record::Failure failure;
+    Fields::visit(bytes, [&](std::string_view name, std::string_view value) {
+        const auto number = [&](int otherwise) { return Fields::to_number(value, otherwise); };
+        if (name.starts_with('='))
+            record.must_equal.emplace(name.substr(1), value);
+        else if (name == "rank")
+            record.rank = number(-1);
+        else if (name == "world_size")
+            record.world_size = number(-1);
+        else if (name == "local_rank")
+            record.local_rank = number(-1);
+        else if (name == "local_size")
+            record.local_size = number(-1);
+        else if (name == "nonce")
+            record.nonce = value;
+        else if (name == "host")
+            record.host = value;
+        else if (name == "boot_id")
+            record.boot_id = value;
+        else if (name == "pid")
+            record.pid = number(0);
+        else if (name == "launcher")
+            record.launcher = value;
+        else if (name == "launch_sources")
+            record.launch_sources = value;
+        else if (name == "protocol")
+            record.protocol = number(0);
+        else if (name == "library")
+            record.library = value;
+        else if (name == "backend")
+            record.backend = value;
+        else if (name == "mesh")
+            record.mesh = value;
+        else if (name == "device")
+            record.device = value;
+        else if (name == "exclusive")
+            record.exclusive = value;
+        else if (name == "device_source")
+            record.device_source = value;
+        else if (name == "failure.code")
+            failure.code = static_cast<errc>(number(0)), record.failure = failure;
+        else if (name == "failure.stage")
+            failure.stage = static_cast<Stage>(number(0)), record.failure = failure;
+        else if (name == "failure.text")
+            failure.text = value, record.failure = failure;
+    });
     return record;
 }
 

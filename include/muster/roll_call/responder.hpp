@@ -4,141 +4,154 @@
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
 #include <muster/core/text.hpp>
+#include <muster/roll_call/answer.hpp>
 #include <muster/roll_call/fields.hpp>
+#include <muster/roll_call/keys.hpp>
+#include <muster/roll_call/options.hpp>
+#include <muster/roll_call/outcome.hpp>
 #include <muster/roll_call/record.hpp>
 #include <muster/roll_call/session.hpp>
-#include <muster/roll_call/verdict.hpp>
 #include <muster/store/any_store.hpp>
+#include <muster/store/exchange.hpp>
+#include <muster/store/unreachable.hpp>
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
-#include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace muster::inline v0_1::detail {
 
-// The keys that stand outside any session. Only texts that name a nonce drawn by the reader are believed.
-inline constexpr std::string_view roll_key = "roll";     ///< list of records, appended to by every rank
-inline constexpr std::string_view formed_key = "formed"; ///< what the last rank 0 here did, for error texts
-
-/// Set after the record was appended to the roll, so that rank 0 can wait for it.
-[[nodiscard]] inline std::string hello_key(int rank) { return fmt::format("hello/{}", rank); }
-[[nodiscard]] inline std::string answer_key(std::string_view nonce) { return fmt::format("answer/{}", nonce); }
-[[nodiscard]] inline std::string verdict_key(std::string_view session) { return fmt::format("{}/verdict", session); }
-
-/// List of nonces, each after '+' for "here" or '-' for "gave up".
-[[nodiscard]] inline std::string present_key(std::string_view session) { return fmt::format("{}/present", session); }
-
-[[nodiscard]] inline std::string encode_verdict(const std::vector<Record>& records) {
-    Fields verdict;
-    std::string list;
-    for (const Record& record : records) Fields::put_text(list, to_fields(record).encode());
-    verdict.set("records", list);
-    return verdict.encode();
-}
-
-/// The session that a verdict declares; throws the error that it declares.
-[[nodiscard]] inline Session read_verdict(std::string_view bytes, std::string id, int rank) {
-    const Fields verdict = Fields::decode(bytes);
-    if (verdict.all().contains("code")) Finding::decode(verdict).raise(rank);
-    Session session{std::move(id), rank, {}};
-    const std::string list = verdict.get("records");
-    for (std::string_view rest = list; !rest.empty();)
-        session.records.push_back(to_record(Fields::decode(Fields::take_text(rest))));
-    return session;
-}
-
-/// Says hello with what this rank is.
-inline void say_hello(AnyStore& store, const Record& self, Deadline deadline) {
-    std::string entry;
-    Fields::put_text(entry, to_fields(self).encode());
-    store.append(roll_key, entry, deadline);
-    store.set(hello_key(self.rank), self.nonce, deadline);
-}
-
-/// What rank 0 leaves behind for those who come after the roll call.
-[[nodiscard]] inline std::string encode_formed(const Record& rank_0, std::string_view outcome, bool stands) {
-    Fields formed;
-    formed.set("session", rank_0.nonce);
-    formed.set("text", fmt::format("rank 0 ({}) {}", process_name(rank_0), outcome));
-    if (stands) formed.set("stands", "yes");
-    return formed.encode();
-}
-
-[[nodiscard]] inline Fields read_formed(AnyStore& store, Deadline deadline) {
-    const std::vector<std::string> formed{std::string(formed_key)};
-    return store.check(formed, deadline) ? Fields::decode(store.get(formed_key, deadline)) : Fields();
-}
-
-/// The end of a process that finds a world in which its rank is another process, or nobody.
-[[noreturn]] inline void one_too_many(const Record& self, const Session& formed) {
-    const auto& records = formed.records;
-    const std::string owner =
-        self.rank < formed.world_size()
-            ? fmt::format("rank {} there is {}", self.rank, process_name(records[static_cast<std::size_t>(self.rank)]))
-            : fmt::format("there is no rank {}", self.rank);
-    throw Error(errc::duplicate_rank, Stage::roll_call,
-                fmt::format("rank {} ({}) is one process too many: rank 0 ({}) formed a world of {} ranks without it; "
-                            "{}\n  do: give every process a RANK of its own, and every job an address of its own",
-                            self.rank, process_name(self), process_name(records[0]), formed.world_size(), owner),
-                {self.rank, {self.rank}, false});
-}
-
-/// Throws where a world has formed without this process and still stands: then there is nothing to wait for. A store
-/// that a launcher serves may hold a world that is gone; one that rank 0 serves ends with rank 0.
-inline void refuse_if_formed(AnyStore& store, const Record& self, Deadline deadline) {
-    const Fields formed = read_formed(store, deadline);
-    if (formed.get("stands").empty()) return;
-    const std::string id = formed.get("session");
-    one_too_many(self, read_verdict(store.get(verdict_key(id), deadline), id, self.rank));
-}
-
-[[noreturn]] inline void nobody_called(AnyStore& store, const Record& self, Deadline deadline,
-                                       std::chrono::milliseconds timeout) {
-    const std::string seen = read_formed(store, deadline).get("text");
-    throw Error(errc::missing_ranks, Stage::roll_call,
-                fmt::format("1 of {} ranks did not arrive within {}: 0\n  the store is there, but rank 0 does not call "
-                            "the roll\n  seen of rank 0 there: {}\n  do: see whether the process of rank 0 was "
-                            "started, is still alive and uses this address; see whether this process is one too many",
-                            self.world_size, duration_text(timeout), seen.empty() ? "nothing" : seen),
-                {self.rank, {0}, false});
-}
+/// Not an error: the store belongs to a world of this very process that is ending. The next one's is about to come at
+/// the same address.
+struct StoreOfOldWorld {};
 
 /// The part of every rank but 0.
-[[nodiscard]] inline Session answer_roll(AnyStore& store, const Record& self, std::string_view payload,
-                                         Deadline deadline, std::chrono::milliseconds timeout) {
-    using namespace std::chrono_literals;
-    const Deadline grace = deadline.extended_by(listening_time);
-    const std::vector<std::string> answer{answer_key(self.nonce)};
-    // The hello is repeated, for rank 0 of an earlier attempt may have cleared the roll after it was said.
-    say_hello(store, self, grace);
-    for (auto pause = 1000ms; !store.wait(answer, grace.at_most(pause)); pause = 5000ms) {
-        if (grace.expired()) nobody_called(store, self, grace.extended_by(listening_time), timeout);
-        refuse_if_formed(store, self, grace.extended_by(listening_time));
-        say_hello(store, self, grace.extended_by(listening_time));
-    }
-    const std::string id = store.get(answer[0], grace);
+class RollResponder {
+public:
+    RollResponder(AnyStore& store, const Record& self, std::string_view payload, const RollCallOptions& options)
+        : store_(store),
+          self_(self),
+          payload_(payload),
+          options_(options),
+          grace_(options.deadline.extended_by(listening_time)) {}
 
-    store.append(present_key(id), "+" + self.nonce, grace);
-    store.set(presence_key(id, self.nonce), fmt::format("+{}", payload), grace);
-    const std::vector<std::string> verdict{verdict_key(id)};
-    if (!store.wait(verdict, deadline)) {
-        store.append(present_key(id), "-" + self.nonce, grace.extended_by(listening_time));
-        if (!store.wait(verdict, grace))
-            throw Error(errc::timeout, Stage::roll_call,
-                        fmt::format("rank 0 called the roll, but gave no verdict within {}\n  do: see whether the "
-                                    "process of rank 0 is still alive",
-                                    duration_text(timeout)),
-                        {self.rank, {0}, false});
+    /// Throws: StoreOfOldWorld besides errors.
+    [[nodiscard]] Session answer() {
+        const Fields answered = Fields::decode(say_hello());
+        const std::string id = answered.get("session");
+        if (answered.has("verdict")) return read_verdict(answered.get("verdict"), id, self_, options_);
+        const std::string verdict = answered.has("confirm") ? confirm(id) : store_.get(verdict_key(id), late());
+        Session session = read_verdict(verdict, id, self_, options_);
+        // Another process of this rank may have been quicker to confirm.
+        if (answered.has("confirm") && !is_member(verdict, self_)) one_too_many(session);
+        return session;
     }
-    Session session = read_verdict(store.get(verdict[0], grace.extended_by(listening_time)), id, self.rank);
-    // Another process of this rank may have been quicker to confirm.
-    if (self.rank >= session.world_size() || session.records[static_cast<std::size_t>(self.rank)] != self)
-        one_too_many(self, session);
-    return session;
-}
+
+private:
+    [[nodiscard]] Deadline late() const noexcept { return grace_.extended_by(listening_time); }
+
+    /// Until rank 0 answers this process's nonce.
+    [[nodiscard]] std::string say_hello() {
+        using namespace std::chrono_literals;
+        const Notes hello = hello_notes(self_, payload_, options_.fresh);
+        const std::string key = answer_key(self_.nonce);
+        bool tell = true;
+        bool gave_up = false;
+        for (auto pause = 250ms;; pause = std::min<std::chrono::milliseconds>(4 * pause, 5s)) {
+            if (!gave_up && options_.deadline.expired()) {
+                // Rank 0 may be more patient, but the world cannot form any more.
+                store_.append(gave_up_key, self_.nonce, late());
+                gave_up = true;
+            }
+            const Deadline until = (gave_up ? grace_ : options_.deadline).at_most(pause);
+            if (auto answer = tell_and_wait(tell ? hello : Notes(), key, until)) return *std::move(answer);
+            if (grace_.expired()) nobody_called();
+            look_at_last_world();
+            // Rank 0 of an earlier attempt may have cleared the roll after the hello was said.
+            tell = !options_.fresh;
+        }
+    }
+
+    [[nodiscard]] std::optional<std::string> tell_and_wait(const Notes& notes, const std::string& key, Deadline until) {
+        try {
+            return exchange(store_, notes, key, until);
+        } catch (const Error& error) {
+            // What was taken for rank 0's store turned out to be none, and none came.
+            if (error.stage() != Stage::rendezvous) throw;
+            raise_unreachable(error, self_.rank);
+        }
+    }
+
+    /// Where the roll may be full of the dead, only those who answer rank 0 count.
+    [[nodiscard]] std::string confirm(const std::string& session) {
+        Notes here;
+        here.append(present_key(session), self_.nonce);
+        here.set(presence_key(session, self_.nonce), success);
+        const std::string key = verdict_key(session);
+        if (auto verdict = exchange(store_, here, key, options_.deadline)) return *std::move(verdict);
+        Notes gave_up;
+        gave_up.append(std::string(gave_up_key), self_.nonce);
+        if (auto verdict = exchange(store_, gave_up, key, grace_)) return *std::move(verdict);
+        throw Error(errc::timeout, Stage::roll_call,
+                    fmt::format("rank 0 called the roll, but gave no verdict within {}\n  do: see whether the process "
+                                "of rank 0 is still alive",
+                                duration_text(options_.timeout)),
+                    {self_.rank, {0}, false});
+    }
+
+    /// A world that has formed without this process and still stands leaves nothing to wait for. A store that a
+    /// launcher serves may hold a world that is gone; one that rank 0 serves ends with rank 0.
+    void look_at_last_world() {
+        const Fields formed = read_formed(store_, late());
+        if (!formed.has("stands")) return;
+        const std::string id = formed.get("session");
+        Session session = read_verdict(store_.get(verdict_key(id), late()), id, self_, options_);
+        session.records = fetch_records(store_, session, late());
+        if (std::ranges::find(session.records, self_) != session.records.end()) return; // the answer is on its way
+        const auto same_process = [&](const Record& record) {
+            return record.pid == self_.pid && record.host == self_.host && record.boot_id == self_.boot_id;
+        };
+        if (std::ranges::any_of(session.records, same_process)) throw StoreOfOldWorld();
+        one_too_many(session);
+    }
+
+    /// The end of a process that finds a world in which its rank is another process, or nobody.
+    [[noreturn]] void one_too_many(Session& session) {
+        session.records = fetch_records(store_, session, late());
+        const auto& records = session.records;
+        const std::string owner = self_.rank < session.size
+                                      ? fmt::format("rank {} there is {}", self_.rank,
+                                                    process_name(records[static_cast<std::size_t>(self_.rank)]))
+                                      : fmt::format("there is no rank {}", self_.rank);
+        throw Error(errc::duplicate_rank, Stage::roll_call,
+                    fmt::format("rank {} ({}) is one process too many: rank 0 ({}) formed a world of {} ranks without "
+                                "it; {}\n  do: give every process a RANK of its own, and every job an address of its "
+                                "own",
+                                self_.rank, process_name(self_), session.rank_0, session.size, owner),
+                    {self_.rank, {self_.rank}, false});
+    }
+
+    [[noreturn]] void nobody_called() {
+        const std::string seen = read_formed(store_, late()).get("text");
+        throw Error(errc::missing_ranks, Stage::roll_call,
+                    fmt::format("1 of {} ranks did not arrive within {}: 0\n  the store is there, but rank 0 does not "
+                                "call the roll\n  seen of rank 0 there: {}\n  do: see whether the process of rank 0 "
+                                "was started, is still alive and uses this address; see whether this process is one "
+                                "too many",
+                                self_.world_size, duration_text(options_.timeout), seen.empty() ? "nothing" : seen),
+                    {self_.rank, {0}, false});
+    }
+
+    AnyStore& store_;
+    const Record& self_;
+    std::string_view payload_;
+    const RollCallOptions& options_;
+    Deadline grace_;
+};
 
 } // namespace muster::inline v0_1::detail

@@ -1,35 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <muster/core/deadline.hpp>
-#include <muster/core/error.hpp>
-#include <muster/core/log.hpp>
 #include <muster/roll_call/caller.hpp>
+#include <muster/roll_call/options.hpp>
 #include <muster/roll_call/record.hpp>
 #include <muster/roll_call/responder.hpp>
 #include <muster/roll_call/session.hpp>
 #include <muster/store/any_store.hpp>
 
-#include <chrono>
 #include <string_view>
 
 namespace muster::inline v0_1 {
 
 /// Meets all ranks of the world over `store`, compares what they say and gives every one the same answer: a session
-/// in which each rank is present exactly once and all agree, or one error. Sound on a store that an earlier run, or
-/// an earlier attempt of a restarted job, left full of keys: a rank counts only when it confirms, under a session id
-/// drawn afresh by rank 0, a nonce that it drew itself.
+/// in which each rank is present exactly once and all agree, or one error.
 ///
-/// `payload` is what the peers' backends need from this rank (addresses, unique ids); payload_of reads it.
+/// Sound on a store that an earlier run, or an earlier attempt of a restarted job, left full of keys: there a rank
+/// counts only when it confirms, under a session id drawn afresh by rank 0, a nonce that it drew itself. On a fresh
+/// store a hello is enough, and a process that ends is noticed at once.
 ///
-/// Collective: over the world. Blocks: twice, at most to `deadline` and one second in which a rank still listens for
-/// rank 0's verdict. `timeout` is the length of the wait, for texts; `serves` says that this rank's process serves the
-/// store.
+/// `payload` is what this rank's backend brings for its peers (addresses, unique ids); rank 0 makes of all payloads
+/// the answer in every rank's session.
+///
+/// Collective: over the world. Blocks: once on a fresh store, otherwise twice; at most to the deadline and one second
+/// in which a rank still listens for rank 0's verdict.
 /// Throws: Error with errc::missing_ranks, duplicate_rank, disagreement or remote, the same text on every rank.
-[[nodiscard]] inline Session call_roll(AnyStore& store, const Record& self, std::string_view payload, Deadline deadline,
-                                       std::chrono::milliseconds timeout, const LogSink& log, bool serves = false) {
-    return self.rank == 0 ? detail::RollCaller(store, self, payload, deadline, timeout, log, serves).call()
-                          : detail::answer_roll(store, self, payload, deadline, timeout);
+[[nodiscard]] inline Session call_roll(AnyStore& store, const Record& self, std::string_view payload,
+                                       const RollCallOptions& options) {
+    return self.rank == 0 ? detail::RollCaller(store, self, payload, options).call()
+                          : detail::RollResponder(store, self, payload, options).answer();
 }
 
 } // namespace muster::inline v0_1

@@ -55,19 +55,30 @@ struct Finding {
     [[noreturn]] void raise(int rank) const { throw Error(code, stage, text, {rank, ranks, true}); }
 };
 
+/// Records by reference: there may be thousands, and each is looked at many times.
+using RecordRefs = std::vector<const Record*>;
+
+[[nodiscard]] inline RecordRefs refs(std::span<const Record> records) {
+    RecordRefs result;
+    result.reserve(records.size());
+    for (const Record& record : records) result.push_back(&record);
+    return result;
+}
+
 /// "0 (gpu01:4121), 1 (gpu01:4122)": at most a screenful; the rest as a number.
-[[nodiscard]] inline std::string process_list(std::span<const Record> records) {
+[[nodiscard]] inline std::string process_list(const RecordRefs& records) {
     constexpr std::size_t most = 16;
     std::vector<std::string> parts;
-    for (const Record& record : records.first(std::min(most, records.size())))
-        parts.push_back(fmt::format("{} ({})", record.rank, process_name(record)));
+    for (std::size_t i = 0; i < std::min(most, records.size()); ++i)
+        parts.push_back(fmt::format("{} ({})", records[i]->rank, process_name(*records[i])));
     if (records.size() > most) parts.push_back(fmt::format("and {} more", records.size() - most));
     return fmt::format("{}", fmt::join(parts, ", "));
 }
 
-[[nodiscard]] inline std::vector<int> ranks_of(std::span<const Record> records) {
+[[nodiscard]] inline std::vector<int> ranks_of(const RecordRefs& records) {
     std::vector<int> ranks;
-    for (const Record& record : records) ranks.push_back(record.rank);
+    ranks.reserve(records.size());
+    for (const Record* record : records) ranks.push_back(record->rank);
     std::ranges::sort(ranks);
     ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
     return ranks;
@@ -77,22 +88,24 @@ using FactOf = std::function<std::string(const Record&)>;
 
 /// Nothing when `fact` is the same text in all records; otherwise who says what, the largest group first. `source`
 /// says of a group's first record where the fact comes from.
-[[nodiscard]] inline std::optional<Finding> compare(std::span<const Record> records, std::string_view what,
+[[nodiscard]] inline std::optional<Finding> compare(const RecordRefs& records, std::string_view what,
                                                     const FactOf& fact, std::string_view advice,
                                                     const FactOf& source = {}) {
-    std::map<std::string, std::vector<Record>> groups;
-    for (const Record& record : records) groups[fact(record)].push_back(record);
-    if (groups.size() <= 1) return std::nullopt;
-    std::vector<std::pair<std::string, std::vector<Record>>> sorted(groups.begin(), groups.end());
+    if (records.empty()) return std::nullopt;
+    const std::string first = fact(*records.front());
+    if (std::ranges::all_of(records, [&](const Record* record) { return fact(*record) == first; })) return std::nullopt;
+    std::map<std::string, RecordRefs> groups;
+    for (const Record* record : records) groups[fact(*record)].push_back(record);
+    std::vector<std::pair<std::string, RecordRefs>> sorted(groups.begin(), groups.end());
     std::ranges::stable_sort(sorted, [](const auto& a, const auto& b) { return a.second.size() > b.second.size(); });
     Finding finding{errc::disagreement, Stage::roll_call, fmt::format("ranks disagree on {}", what), {}};
     for (const auto& [value, group] : sorted) {
-        const std::string from = source ? source(group.front()) : std::string();
+        const std::string from = source ? source(*group.front()) : std::string();
         finding.text += fmt::format("\n  {}{}: {} {}", value.empty() ? "none" : value,
                                     from.empty() ? from : fmt::format(", from {}", from),
                                     group.size() == 1 ? "rank" : "ranks", process_list(group));
         if (&group != &sorted.front().second)
-            for (const Record& record : group) finding.ranks.push_back(record.rank);
+            for (const Record* record : group) finding.ranks.push_back(record->rank);
     }
     std::ranges::sort(finding.ranks);
     finding.text += fmt::format("\n  do: {}", advice);
@@ -100,14 +113,16 @@ using FactOf = std::function<std::string(const Record&)>;
 }
 
 /// Two processes of one rank; only the first such rank is spelled out, the others are listed.
-[[nodiscard]] inline std::optional<Finding> find_duplicates(std::span<const Record> records) {
-    std::map<int, std::vector<std::string>> claims;
-    for (const Record& record : records) claims[record.rank].push_back(process_name(record));
+[[nodiscard]] inline std::optional<Finding> find_duplicates(const RecordRefs& records) {
+    std::map<int, RecordRefs> claims;
+    for (const Record* record : records) claims[record->rank].push_back(record);
     std::vector<int> doubled;
     std::vector<std::string> lines;
-    for (const auto& [rank, processes] : claims) {
-        if (processes.size() < 2) continue;
+    for (const auto& [rank, claimants] : claims) {
+        if (claimants.size() < 2) continue;
         doubled.push_back(rank);
+        std::vector<std::string> processes;
+        for (const Record* record : claimants) processes.push_back(process_name(*record));
         lines.push_back(fmt::format("rank {}: {}", rank, fmt::join(processes, ", ")));
     }
     if (doubled.empty()) return std::nullopt;
@@ -119,13 +134,13 @@ using FactOf = std::function<std::string(const Record&)>;
 }
 
 /// Ranks that failed before the roll call and came to tell. The same text from all stands alone, without names.
-[[nodiscard]] inline std::optional<Finding> find_failures(std::span<const Record> records) {
-    std::map<std::string, std::vector<Record>> groups;
+[[nodiscard]] inline std::optional<Finding> find_failures(const RecordRefs& records) {
+    std::map<std::string, RecordRefs> groups;
     const Record* first = nullptr;
-    for (const Record& record : records) {
-        if (!record.failure) continue;
-        if (first == nullptr) first = &record;
-        groups[record.failure->text].push_back(record);
+    for (const Record* record : records) {
+        if (!record->failure) continue;
+        if (first == nullptr) first = record;
+        groups[record->failure->text].push_back(record);
     }
     if (first == nullptr) return std::nullopt;
     const auto& same = groups.begin()->second;
@@ -135,17 +150,17 @@ using FactOf = std::function<std::string(const Record&)>;
     for (const auto& [text, group] : groups) {
         finding.text += fmt::format("\n  {} {} failed before it: {}", group.size() == 1 ? "rank" : "ranks",
                                     process_list(group), indented(text));
-        for (const Record& record : group) finding.ranks.push_back(record.rank);
+        for (const Record* record : group) finding.ranks.push_back(record->rank);
     }
     std::ranges::sort(finding.ranks);
     return finding;
 }
 
 /// Ranks that chose one device; only the first such device is spelled out.
-[[nodiscard]] inline std::optional<Finding> find_shared_devices(std::span<const Record> records) {
-    std::map<std::string, std::vector<Record>> users;
-    for (const Record& record : records)
-        if (!record.exclusive.empty()) users[record.exclusive].push_back(record);
+[[nodiscard]] inline std::optional<Finding> find_shared_devices(const RecordRefs& records) {
+    std::map<std::string, RecordRefs> users;
+    for (const Record* record : records)
+        if (!record->exclusive.empty()) users[record->exclusive].push_back(record);
     const auto shared = std::ranges::find_if(users, [](const auto& user) { return user.second.size() > 1; });
     if (shared == users.end()) return std::nullopt;
     const auto& [device, group] = *shared;
@@ -153,9 +168,9 @@ using FactOf = std::function<std::string(const Record&)>;
     finding.text = finding.ranks.size() == 2
                        ? fmt::format("ranks {} and {} both", finding.ranks.front(), finding.ranks.back())
                        : fmt::format("{} all", ranks_text(finding.ranks));
-    finding.text += fmt::format(" use GPU {} on host {}", device, group.front().host);
-    for (const Record& record : group)
-        finding.text += fmt::format("\n  rank {} ({}): {}", record.rank, process_name(record), record.device_source);
+    finding.text += fmt::format(" use GPU {} on host {}", device, group.front()->host);
+    for (const Record* record : group)
+        finding.text += fmt::format("\n  rank {} ({}): {}", record->rank, process_name(*record), record->device_source);
     finding.text +=
         "\n  do: give every rank of a host a GPU of its own: a LOCAL_RANK of its own, or another "
         "CUDA_VISIBLE_DEVICES";
@@ -164,7 +179,7 @@ using FactOf = std::function<std::string(const Record&)>;
 
 /// The one thing to tell all ranks about those that are here: the first of the checks that fails, the likeliest cause
 /// of the others first. Nothing when all is well.
-[[nodiscard]] inline std::optional<Finding> examine(std::span<const Record> records) {
+[[nodiscard]] inline std::optional<Finding> examine(const RecordRefs& records) {
     const auto text = [](int number) { return fmt::format("{}", number); };
     if (auto found = compare(
             records, "the roll call protocol", [&](const Record& r) { return text(r.protocol); },
@@ -189,8 +204,8 @@ using FactOf = std::function<std::string(const Record&)>;
             "give every rank the same axes, extents and order"))
         return found;
     std::set<std::string> names;
-    for (const Record& record : records)
-        for (const auto& fact : record.must_equal) names.insert(fact.first);
+    for (const Record* record : records)
+        for (const auto& fact : record->must_equal) names.insert(fact.first);
     for (const std::string& name : names)
         if (auto found = compare(
                 records, name,
@@ -204,7 +219,7 @@ using FactOf = std::function<std::string(const Record&)>;
 }
 
 /// Who of the world is not among `present`.
-[[nodiscard]] inline std::vector<int> absent(int world_size, std::span<const Record> present) {
+[[nodiscard]] inline std::vector<int> absent(int world_size, const RecordRefs& present) {
     std::vector<int> missing;
     const auto here = ranks_of(present);
     for (int rank = 0; rank < world_size; ++rank)
@@ -212,8 +227,9 @@ using FactOf = std::function<std::string(const Record&)>;
     return missing;
 }
 
-[[nodiscard]] inline Finding missing_ranks(int world_size, std::vector<Record> present,
-                                           std::chrono::milliseconds timeout) {
+/// What to say when the time is up: who did not come, and of whom something was seen all the same.
+[[nodiscard]] inline Finding missing_ranks(int world_size, RecordRefs present, std::chrono::milliseconds timeout,
+                                           const RecordRefs& seen = {}) {
     std::ranges::sort(present, {}, &Record::rank);
     const auto missing = absent(world_size, present);
     if (missing.empty())
@@ -223,13 +239,28 @@ using FactOf = std::function<std::string(const Record&)>;
                             "start the ranks closer together, or raise the timeout",
                             world_size, duration_text(timeout)),
                 {}};
+    return {errc::missing_ranks, Stage::roll_call,
+            fmt::format("{} of {} ranks did not arrive within {}: {}\n  arrived: {}{}\n  do: see whether the processes "
+                        "of {} were started, are still alive and can reach rank 0's address",
+                        missing.size(), world_size, duration_text(timeout), rank_list(missing),
+                        present.empty() ? "none" : process_list(present),
+                        seen.empty() ? std::string()
+                                     : fmt::format("\n  said hello, now or in an earlier run, but did not answer when "
+                                                   "called: {}",
+                                                   process_list(seen)),
+                        ranks_text(missing)),
+            missing};
+}
+
+/// Ranks whose processes ended in the middle of init: rank 0's server saw their connections close.
+[[nodiscard]] inline Finding ended_ranks(int world_size, const RecordRefs& ended, Stage stage, std::string_view when) {
     return {
-        errc::missing_ranks, Stage::roll_call,
-        fmt::format("{} of {} ranks did not arrive within {}: {}\n  arrived: {}\n  do: see whether the processes of "
-                    "{} were started, are still alive and can reach rank 0's address",
-                    missing.size(), world_size, duration_text(timeout), rank_list(missing),
-                    present.empty() ? "none" : process_list(present), ranks_text(missing)),
-        missing};
+        errc::missing_ranks, stage,
+        fmt::format("{} of {} ranks ended without a word {}: {}\n  seen: the connection to rank 0's store closed\n  "
+                    "do: see the output and the exit code of the process, and the kernel's log where it may have "
+                    "been killed for want of memory",
+                    ended.size(), world_size, when, process_list(ended)),
+        ranks_of(ended)};
 }
 
 } // namespace muster::inline v0_1::detail

@@ -3,6 +3,8 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/roll_call/keys.hpp>
+#include <muster/roll_call/outcome.hpp>
 #include <muster/roll_call/session.hpp>
 #include <muster/store/any_store.hpp>
 
@@ -21,15 +23,15 @@ namespace muster::inline v0_1::detail {
 class FailureWatch {
 public:
     FailureWatch(AnyStore& store, const Session& session, std::function<void()> interrupt)
-        : thread_([this, &store, outcome = std::vector<std::string>{session.key("outcome")},
-                   interrupt = std::move(interrupt)] {
+        : thread_([this, &store, &session, interrupt = std::move(interrupt)] {
               using namespace std::chrono_literals;
+              const std::vector<std::string> outcome{outcome_key(session)};
               try {
-                  // Before commit nothing but a failure sets the outcome.
-                  while (!stop_)
-                      if (store.wait(outcome, Deadline::after(50ms))) return interrupt();
+                  do raise_failures(store, session, Deadline::after(listening_time));
+                  while (!stop_ && !store.wait(outcome, Deadline::after(50ms)));
+                  if (!stop_) interrupt();
               } catch (const Error&) {
-                  interrupt(); // the store is gone, and with it rank 0
+                  interrupt(); // a failure; or the store is gone, and with it rank 0
               }
           }) {}
 
@@ -50,24 +52,18 @@ private:
 /// it is gone. Asks the store now and then only.
 class OutcomeCheck {
 public:
-    OutcomeCheck(AnyStore& store, const Session& session)
-        : store_(store),
-          rank_(session.rank),
-          outcome_{session.key("outcome")} {}
+    OutcomeCheck(AnyStore& store, const Session& session) : store_(store), session_(session) {}
 
     void operator()() {
         using namespace std::chrono_literals;
         if (!next_.expired()) return;
-        // Before commit nothing but a failure sets the outcome.
-        if (store_.check(outcome_, Deadline::after(listening_time)))
-            raise_unless_success(store_.get(outcome_[0], Deadline::after(listening_time)), rank_);
+        raise_failures(store_, session_, Deadline::after(listening_time));
         next_ = Deadline::after(20ms);
     }
 
 private:
     AnyStore& store_;
-    int rank_;
-    std::vector<std::string> outcome_;
+    const Session& session_; ///< outlives the connecting, which this is for
     Deadline next_ = Deadline::after(std::chrono::milliseconds(20));
 };
 

@@ -4,10 +4,12 @@
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
 #include <muster/store/concept.hpp>
+#include <muster/store/exchange.hpp>
 
 #include <concepts>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -53,6 +55,10 @@ public:
     }
     bool remove(std::string_view key, Deadline deadline) { return self().remove(key, deadline); }
     [[nodiscard]] std::int64_t num_keys(Deadline deadline) { return self().num_keys(deadline); }
+    [[nodiscard]] std::optional<std::string> exchange(const detail::Notes& notes, const std::string& key,
+                                                      Deadline deadline) {
+        return self().exchange(notes, key, deadline);
+    }
 
 private:
     using Keys = std::span<const std::string>;
@@ -74,6 +80,8 @@ private:
         virtual void multi_set(Keys keys, Keys values, Deadline deadline) = 0;
         virtual bool remove(std::string_view key, Deadline deadline) = 0;
         virtual std::int64_t num_keys(Deadline deadline) = 0;
+        virtual std::optional<std::string> exchange(const detail::Notes& notes, const std::string& key,
+                                                    Deadline deadline) = 0;
     };
 
     template <class S>
@@ -102,6 +110,10 @@ private:
         void multi_set(Keys keys, Keys values, Deadline deadline) override { store_.multi_set(keys, values, deadline); }
         bool remove(std::string_view key, Deadline deadline) override { return store_.remove(key, deadline); }
         std::int64_t num_keys(Deadline deadline) override { return store_.num_keys(deadline); }
+        std::optional<std::string> exchange(const detail::Notes& notes, const std::string& key,
+                                            Deadline deadline) override {
+            return detail::exchange(store_, notes, key, deadline);
+        }
 
         S store_;
     };

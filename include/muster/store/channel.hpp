@@ -12,11 +12,14 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace muster::inline v0_1::detail {
 
@@ -35,8 +38,33 @@ struct Act {
 class Channel {
 public:
     Channel(const std::string& host, std::uint16_t port, Deadline deadline)
-        : where_(host_port(host, port)),
-          stream_(connect_store(host, port, deadline)) {}
+        : host_(host),
+          port_(port),
+          where_(host_port(host, port)) {
+        prove(deadline);
+    }
+
+    struct Unproven {};
+
+    /// Saves the round trip of the handshake where the server is there already and can be trusted to be one: the first
+    /// answer proves it. Where that fails, prove() finds out what is there.
+    Channel(const std::string& host, std::uint16_t port, Deadline deadline, Unproven)
+        : host_(host),
+          port_(port),
+          where_(host_port(host, port)),
+          stream_(connect_quickly(host, port, deadline)),
+          prove_by_(deadline) {
+        if (stream_.is_open())
+            greeting_ = RequestWriter(Opcode::validate).number(wire_magic).bytes();
+        else
+            prove(deadline);
+    }
+
+    /// Whether nothing has come from the server yet: all that was told it may be lost.
+    [[nodiscard]] bool unproven() const noexcept { return !proven_; }
+
+    /// Connects anew, with the handshake, by the deadline of the constructor.
+    void prove() { prove(prove_by_); }
 
     [[nodiscard]] const std::string& address() const noexcept { return where_; }
 
@@ -57,7 +85,7 @@ public:
 
     void send(const RequestWriter& request, const Act& act, Deadline deadline) {
         require_ready(act, deadline);
-        transmit(request, act, deadline);
+        transmit(request.bytes(), act, deadline);
     }
 
     template <std::integral Int>
@@ -76,21 +104,33 @@ public:
         return value;
     }
 
-    /// Sends a WAIT and waits for its answer; false, and the wait cancelled, at the deadline.
-    [[nodiscard]] bool wait(const RequestWriter& request, const Act& act, Deadline deadline) {
+    /// Sends requests without replies and then a WAIT, and waits for its answer; false, and the wait cancelled, at the
+    /// deadline.
+    [[nodiscard]] bool wait(std::string_view requests, const Act& act, Deadline deadline, bool then_value = false) {
         require_alive();
         if (deadline.expired() || !settle(deadline)) return false;
-        transmit(request, act, deadline);
+        transmit(requests, act, deadline);
         char answer = 0;
         const Transfer transfer = stream_.receive(&answer, 1, deadline);
         if (transfer.end == Transfer::End::timeout) {
-            transmit(RequestWriter(Opcode::cancel_wait), act, deadline);
+            transmit(RequestWriter(Opcode::cancel_wait).bytes(), act, deadline);
             owed_ = Owed::done_or_cancelled;
+            owes_value_ = then_value;
             return false;
         }
         if (!transfer) lost(act, transfer);
         if (answer != wire_wait_done) unexpected(act, answer);
+        proven_ = true;
         return true;
+    }
+
+    /// The same with a GET of the key behind the WAIT; its value, or nothing at the deadline.
+    [[nodiscard]] std::optional<std::string> wait_and_get(std::string_view requests, const Act& act,
+                                                          Deadline deadline) {
+        if (!wait(requests, act, deadline, true)) return std::nullopt;
+        std::string value = receive_value(act, deadline.extended_by(std::chrono::seconds(1)));
+        if (value.empty()) broken(act, "it sent an empty value");
+        return value;
     }
 
     [[noreturn]] void unexpected(const Act& act, char answer) {
@@ -103,6 +143,14 @@ public:
     }
 
 private:
+    void prove(Deadline deadline) {
+        stream_ = connect_store(host_, port_, deadline);
+        greeting_.clear();
+        death_.clear();
+        owed_ = Owed::nothing;
+        proven_ = true;
+    }
+
     /// What is yet to come for a wait that was cancelled; perhaps it was done before.
     enum class Owed { nothing, cancelled, done_or_cancelled };
 
@@ -115,18 +163,23 @@ private:
             const Transfer transfer = stream_.receive(&answer, 1, deadline);
             if (transfer.end == Transfer::End::timeout) return false;
             if (!transfer) lost(act, transfer);
-            if (answer == wire_wait_cancelled)
+            if (answer == wire_wait_cancelled) {
+                proven_ = true;
                 owed_ = Owed::nothing;
-            else if (answer == wire_wait_done && owed_ == Owed::done_or_cancelled)
+            } else if (answer == wire_wait_done && owed_ == Owed::done_or_cancelled) {
                 owed_ = Owed::cancelled;
-            else
+                if (owes_value_) (void)receive_value(act, deadline);
+            } else {
                 unexpected(act, answer);
+            }
         }
         return true;
     }
 
-    void transmit(const RequestWriter& request, const Act& act, Deadline deadline) {
-        if (const Transfer transfer = stream_.send(request.bytes(), deadline); !transfer) lost(act, transfer);
+    void transmit(std::string_view requests, const Act& act, Deadline deadline) {
+        std::string greeted;
+        if (!greeting_.empty()) requests = greeted = std::exchange(greeting_, {}).append(requests);
+        if (const Transfer transfer = stream_.send(requests, deadline); !transfer) lost(act, transfer);
     }
 
     void receive(char* to, std::size_t size, const Act& act, Deadline deadline) {
@@ -148,10 +201,16 @@ private:
                     fmt::format("lost the store at {} while {}\n  seen: {}\n  {}", where_, act.text(), seen, advice));
     }
 
+    std::string host_;
+    std::uint16_t port_;
     std::string where_;
     Stream stream_;
+    std::string greeting_; ///< to be sent with the first request
+    bool proven_ = false;  ///< that it is a store
+    Deadline prove_by_;
     std::string death_; ///< why it is closed
     Owed owed_ = Owed::nothing;
+    bool owes_value_ = false; ///< behind a wait that was done all the same
 };
 
 } // namespace muster::inline v0_1::detail

@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -103,6 +104,18 @@ struct Attempt {
     else
         attempt.problem = fmt::format("connected, but then: {}", to_string(transfer));
     return attempt;
+}
+
+/// One try at the first address, without a handshake; not open where that does not work at once.
+[[nodiscard]] inline Stream connect_quickly(const std::string& host, std::uint16_t port, Deadline deadline) {
+    const std::string bare = bare_host(host);
+    if (bare.empty() || port == 0) return {};
+    Resolution found = look_up(bare, port, AI_NUMERICHOST);
+    if (found.addresses.empty()) found = resolve(bare, port, deadline);
+    std::string problem;
+    if (found.addresses.empty()) return {};
+    Fd fd = connect_socket(found.addresses.front(), deadline.at_most(std::chrono::seconds(1)), problem);
+    return fd ? Stream(std::move(fd)) : Stream();
 }
 
 using Resolve = std::function<Resolution(Deadline)>;

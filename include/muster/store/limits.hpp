@@ -24,6 +24,10 @@ inline constexpr std::size_t max_grown_value_bytes = std::size_t{64} * 1024 * 10
 
 namespace detail {
 
+/// In a key: a last will, appended to the key without the mark when the connection of the one who sets it ends. A
+/// TcpStoreServer does so; to other stores it is a key like any other.
+inline constexpr std::string_view will_mark = "@will/";
+
 inline void require_key(std::string_view key) {
     if (key.size() <= max_key_bytes) return;
     throw Error(errc::invalid_argument, Stage::store,

@@ -3,8 +3,10 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/store/concept.hpp>
+#include <muster/store/exchange.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -47,6 +49,11 @@ public:
     }
     bool remove(std::string_view key, Deadline deadline) { return store_.remove(full(key), deadline); }
     [[nodiscard]] std::int64_t num_keys(Deadline deadline) { return store_.num_keys(deadline); }
+    [[nodiscard]] std::optional<std::string> exchange(detail::Notes notes, const std::string& key, Deadline deadline) {
+        for (std::string& each : notes.append_keys) each.insert(0, prefix_);
+        for (std::string& each : notes.set_keys) each.insert(0, prefix_);
+        return detail::exchange(store_, notes, prefix_ + key, deadline);
+    }
 
 private:
     std::string full(std::string_view key) const { return prefix_ + std::string(key); }

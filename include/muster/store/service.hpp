@@ -18,6 +18,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -50,9 +51,9 @@ public:
         : options_(options),
           listener_(std::move(listener)),
           epoll_(made(::epoll_create1(EPOLL_CLOEXEC), "epoll")),
-          stop_(made(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "an eventfd")),
+          orders_(made(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "an eventfd")),
           input_(std::make_unique_for_overwrite<char[]>(input_bytes)) {
-        watch(EPOLL_CTL_ADD, stop_.get(), EPOLLIN);
+        watch(EPOLL_CTL_ADD, orders_.get(), EPOLLIN);
         watch(EPOLL_CTL_ADD, listener_.get(), EPOLLIN);
     }
 
@@ -66,22 +67,26 @@ public:
                 ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), next_look().poll_timeout());
             for (int i = 0; i < n; ++i) {
                 const auto& event = events[static_cast<std::size_t>(i)];
-                if (event.data.fd == stop_.get()) return;
-                if (event.data.fd == listener_.get())
+                if (event.data.fd == orders_.get()) {
+                    std::uint64_t count = 0;
+                    (void)!::read(orders_.get(), &count, sizeof count); // before the look: a later order comes again
+                    if (order_ == Order::stop) return;
+                    close_listener();
+                } else if (event.data.fd == listener_.get()) {
                     accept_some();
-                else
+                } else {
                     serve(event.data.fd, event.events);
+                }
             }
             if (accept_again_ && accept_again_->expired()) listen_again();
             if (sweep_at_ && sweep_at_->expired()) sweep();
         }
     }
 
-    void stop() noexcept {
-        const std::uint64_t one = 1;
-        // Fails only when the counter is full, and run() has been told then.
-        (void)!::write(stop_.get(), &one, sizeof one);
-    }
+    void stop() noexcept { tell(Order::stop); }
+
+    /// Takes no more connections; the port is free for another server from soon after on.
+    void stop_listening() noexcept { tell(Order::stop_listening); }
 
     [[nodiscard]] std::size_t connections() const {
         const std::lock_guard lock(mutex_);
@@ -103,6 +108,15 @@ private:
         bool counted_in = false;         ///< in introduced_
         std::optional<Deadline> stalled; ///< when it is dropped unless it goes on
     };
+
+    enum class Order : std::uint8_t { none, stop_listening, stop };
+
+    void tell(Order order) noexcept {
+        order_ = order;
+        const std::uint64_t one = 1;
+        // Fails only when the counter is full, and run() has been told then.
+        (void)!::write(orders_.get(), &one, sizeof one);
+    }
 
     static Fd made(int fd, std::string_view what) {
         if (fd >= 0) return Fd(fd);
@@ -157,6 +171,11 @@ private:
         if (control(EPOLL_CTL_MOD, listener_.get(), 0)) accept_again_ = Deadline::after(std::chrono::milliseconds(100));
     }
 
+    void close_listener() noexcept {
+        listener_.reset(); // epoll forgets it
+        accept_again_.reset();
+    }
+
     void listen_again() noexcept {
         accept_again_.reset();
         if (!control(EPOLL_CTL_MOD, listener_.get(), EPOLLIN)) rest();
@@ -182,6 +201,7 @@ private:
             if (now <= options_.memory || now <= before) return;
         }
         drop(fd);
+        answer_ready();
     }
 
     bool read(Client& client) {
@@ -242,6 +262,7 @@ private:
         // Not for every client anew, where many come and go.
         if (next) next = std::max(*next, Deadline::after(options_.stall_timeout / 8));
         sweep_at_ = next;
+        answer_ready();
     }
 
     /// Brings held_ up to date with `client`; returns it.
@@ -250,10 +271,16 @@ private:
         return held_ += client.counted;
     }
 
+    /// Closes a connection and carries out its wills. To be followed by answer_ready().
     void drop(int fd) noexcept {
         const auto found = clients_.find(fd);
         held_ -= found->second->counted;
         const bool counted_in = found->second->counted_in;
+        try {
+            found->second->execute_wills();
+        } catch (...) {
+            // Out of memory: the others learn of it by their deadline.
+        }
         clients_.erase(found);
         if (!counted_in) return;
         const std::lock_guard lock(mutex_);
@@ -264,7 +291,8 @@ private:
     TcpStoreServerOptions options_;
     Fd listener_;
     Fd epoll_;
-    Fd stop_;
+    Fd orders_;
+    std::atomic<Order> order_{Order::none};
     std::unique_ptr<char[]> input_;
     KeyTable table_;
     std::unordered_map<int, std::unique_ptr<Client>> clients_; ///< by file descriptor; above them their table

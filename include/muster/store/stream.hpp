@@ -77,6 +77,13 @@ public:
     [[nodiscard]] Transfer receive(char* to, std::size_t size, Deadline deadline) noexcept {
         while (size > 0) {
             if (begin_ == end_) {
+                if (size >= capacity) { // past the buffer
+                    std::size_t n = 0;
+                    if (const Transfer got = take(to, size, n, deadline); !got) return got;
+                    to += n;
+                    size -= n;
+                    continue;
+                }
                 if (const Transfer filled = fill(deadline); !filled) return filled;
             }
             const std::size_t n = std::min(size, end_ - begin_);
@@ -95,14 +102,19 @@ public:
     }
 
 private:
-    static constexpr std::size_t capacity = std::size_t{64} * 1024;
+    static constexpr std::size_t capacity = 4096;
 
     Transfer fill(Deadline deadline) noexcept {
+        begin_ = end_ = 0;
+        return take(buffer_.get(), capacity, end_, deadline);
+    }
+
+    /// Some bytes, at least one.
+    Transfer take(char* to, std::size_t size, std::size_t& taken, Deadline deadline) noexcept {
         for (;;) {
-            const ssize_t n = ::recv(fd_.get(), buffer_.get(), capacity, 0);
+            const ssize_t n = ::recv(fd_.get(), to, size, 0);
             if (n > 0) {
-                begin_ = 0;
-                end_ = static_cast<std::size_t>(n);
+                taken = static_cast<std::size_t>(n);
                 return {};
             }
             if (n == 0) return {Transfer::End::closed};

@@ -6,21 +6,28 @@
 #include <muster/store/batches.hpp>
 #include <muster/store/channel.hpp>
 #include <muster/store/concept.hpp>
+#include <muster/store/exchange.hpp>
 #include <muster/store/limits.hpp>
 #include <muster/store/printable.hpp>
 #include <muster/store/wire.hpp>
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace muster::inline v0_1 {
+
+/// What serves a store: muster's own TcpStoreServer, which takes a question together with the wait before it, or
+/// anything that speaks c10d.
+enum class StoreServer { any, muster };
 
 /// A client of a TcpStoreServer or of the TCPStore of torch 2.5 and later (which torchrun serves).
 ///
@@ -37,7 +44,11 @@ public:
     /// or an IPv6 address with or without brackets; all addresses of a name are tried.
     /// Blocks: at most to the deadline.
     /// Throws: Error with errc::connection at the deadline, errc::protocol when something else listens there.
-    TcpStore(const std::string& host, std::uint16_t port, Deadline deadline) : channel_(host, port, deadline) {}
+    /// Pre: what serves there is what `server` says.
+    TcpStore(const std::string& host, std::uint16_t port, Deadline deadline, StoreServer server = StoreServer::any)
+        : channel_(server == StoreServer::muster ? detail::Channel(host, port, deadline, detail::Channel::Unproven())
+                                                 : detail::Channel(host, port, deadline)),
+          server_(server) {}
 
     TcpStore(TcpStore&&) noexcept = default;
     TcpStore& operator=(TcpStore&&) noexcept = default;
@@ -68,7 +79,7 @@ public:
         detail::require_keys(keys);
         channel_.require_alive();
         return in_batches(keys, [&](std::span<const std::string> batch) {
-            return channel_.wait(with_keys(Opcode::wait, batch), {"waiting for", batch[0]}, deadline);
+            return channel_.wait(with_keys(Opcode::wait, batch).bytes(), {"waiting for", batch[0]}, deadline);
         });
     }
 
@@ -145,6 +156,32 @@ public:
         return channel_.receive<std::int64_t>(act, deadline) > 0;
     }
 
+    /// See detail::exchange.
+    [[nodiscard]] std::optional<std::string> exchange(const detail::Notes& notes, const std::string& key,
+                                                      Deadline deadline) {
+        detail::require_key(key);
+        detail::require_pairs(notes.append_keys, notes.append_values);
+        detail::require_pairs(notes.set_keys, notes.set_values);
+        std::string message;
+        for (std::size_t i = 0; i < notes.append_keys.size(); ++i)
+            message += Request(Opcode::append).key(notes.append_keys[i]).value(notes.append_values[i]).bytes();
+        for (std::size_t i = 0; i < notes.set_keys.size(); ++i)
+            message += Request(Opcode::set).key(notes.set_keys[i]).value(notes.set_values[i]).bytes();
+        message += with_keys(Opcode::wait, std::span(&key, 1)).bytes();
+        try {
+            return ask(message, key, deadline);
+        } catch (const Error&) {
+            // What was told is lost with a server that never answered; connecting in full says what is there.
+            if (!channel_.unproven()) throw;
+        }
+        try {
+            channel_.prove();
+        } catch (const Error& error) {
+            throw Error(error.code(), Stage::rendezvous, std::string(error.text()));
+        }
+        return ask(message, key, deadline);
+    }
+
     [[nodiscard]] std::int64_t num_keys(Deadline deadline) {
         const Act act{"counting the keys"};
         channel_.send(Request(Opcode::num_keys), act, deadline);
@@ -175,6 +212,18 @@ private:
         return request;
     }
 
+    [[nodiscard]] std::optional<std::string> ask(const std::string& message, const std::string& key,
+                                                 Deadline deadline) {
+        const Act act{"waiting for", key};
+        channel_.require_ready(act, deadline.extended_by(detail::telling_time));
+        // The notes are told even where there is no time to wait any more.
+        deadline = std::max(deadline, Deadline::after(std::chrono::milliseconds(1)));
+        if (server_ == StoreServer::muster)
+            return channel_.wait_and_get(message + Request(Opcode::get).key(key).bytes(), act, deadline);
+        if (!channel_.wait(message, act, deadline)) return std::nullopt;
+        return get(key, deadline.extended_by(detail::telling_time));
+    }
+
     void require_present(std::span<const std::string> keys, Deadline deadline) {
         const auto start = Deadline::Clock::now();
         if (wait(keys, deadline)) return;
@@ -185,6 +234,7 @@ private:
     }
 
     detail::Channel channel_;
+    StoreServer server_;
 };
 
 static_assert(Store<TcpStore>);

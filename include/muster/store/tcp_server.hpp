@@ -56,6 +56,11 @@ public:
     /// How many clients are connected and have shown that they speak the protocol.
     [[nodiscard]] std::size_t connections() const { return service_ ? service_->connections() : 0; }
 
+    /// Takes no more connections, so that another server can be reached at the address; those that are there stay.
+    void stop_listening() {
+        if (service_) service_->stop_listening();
+    }
+
     /// Waits until connections() is 0; false when it is not at the deadline. Stray connections are not waited for.
     [[nodiscard]] bool drain(Deadline deadline) const { return !service_ || service_->drain(deadline); }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <muster/launch/launch.hpp>
+#include <muster/roll_call/commit.hpp>
 #include <muster/roll_call/roll_call.hpp>
 #include <muster/roll_call/watch.hpp>
 #include <muster/store/memory.hpp>
@@ -43,6 +44,10 @@ Record record(int rank, int world_size) {
     return result;
 }
 
+muster::RollCallOptions options(std::chrono::milliseconds timeout, muster::LogSink log = {}, bool fresh = false) {
+    return {.deadline = Deadline::after(timeout), .timeout = timeout, .log = std::move(log), .fresh = fresh};
+}
+
 /// What became of one rank: a session, or the text of its error.
 struct End {
     int rank = 0;
@@ -60,17 +65,18 @@ End failed(int rank, const Error& error) {
 
 // Threads give back what they saw: only the test's own thread may check it.
 template <class S>
-End meet(S store, Record self, std::chrono::milliseconds timeout, muster::LogSink log = {}) {
+End meet(S store, Record self, std::chrono::milliseconds timeout, muster::LogSink log = {}, bool fresh = false) {
     End end{self.rank, {}, {}, {}, {}, false, false};
     AnyStore any(std::move(store));
     try {
         end.session =
-            call_roll(any, self, "payload of " + std::to_string(self.rank), Deadline::after(timeout), timeout, log);
+            call_roll(any, self, "payload of " + std::to_string(self.rank), options(timeout, std::move(log), fresh));
+        const auto payloads = muster::detail::payloads(end.session);
         for (int rank = 0; rank < end.session.world_size(); ++rank)
-            if (muster::detail::payload_of(any, end.session, rank, Deadline::after(timeout)) !=
-                "payload of " + std::to_string(rank))
+            if (payloads[static_cast<std::size_t>(rank)] != "payload of " + std::to_string(rank))
                 throw std::runtime_error("wrong payload");
-        commit(any, end.session, Deadline::after(timeout), timeout, log);
+        end.session.records = muster::detail::fetch_records(any, end.session, Deadline::after(timeout));
+        commit(any, end.session, Deadline::after(timeout));
     } catch (const Error& error) {
         return failed(self.rank, error);
     }
@@ -78,10 +84,10 @@ End meet(S store, Record self, std::chrono::milliseconds timeout, muster::LogSin
 }
 
 std::vector<End> meet_all(const MemoryStore& store, std::vector<Record> records,
-                          std::chrono::milliseconds timeout = 10s) {
+                          std::chrono::milliseconds timeout = 10s, bool fresh = false) {
     std::vector<std::future<End>> threads;
     for (const Record& each : records)
-        threads.push_back(std::async(std::launch::async, [=] { return meet(store, each, timeout); }));
+        threads.push_back(std::async(std::launch::async, [=] { return meet(store, each, timeout, {}, fresh); }));
     std::vector<End> ends;
     for (auto& thread : threads) ends.push_back(thread.get());
     return ends;
@@ -120,7 +126,9 @@ void check_refused(const std::vector<End>& ends, errc code, const std::vector<in
 /// What a process that died after its hello leaves behind.
 void leave_hello(const MemoryStore& store, const Record& dead) {
     AnyStore any{MemoryStore(store)};
-    muster::detail::say_hello(any, dead, Deadline::after(1s));
+    const auto hello = muster::detail::hello_notes(dead, "payload", false);
+    any.append(hello.append_keys[0], hello.append_values[0], Deadline::after(1s));
+    any.multi_set(hello.set_keys, hello.set_values, Deadline::after(1s));
 }
 
 /// How many records stand in the roll.
@@ -129,7 +137,10 @@ std::size_t hellos(MemoryStore& store) {
     if (!store.check(roll, Deadline::after(1s))) return 0;
     const std::string list = store.get("roll", Deadline::after(1s));
     std::size_t count = 0;
-    for (std::string_view rest = list; !rest.empty(); ++count) (void)muster::detail::Fields::take_text(rest);
+    for (std::string_view rest = list; !rest.empty(); ++count) {
+        (void)muster::detail::Fields::take_text(rest); // the record
+        (void)muster::detail::Fields::take_text(rest); // the payload
+    }
     return count;
 }
 
@@ -152,7 +163,8 @@ private:
 
 TEST_CASE("a world meets on a clean store") {
     const int size = GENERATE(1, 2, 3, 4, 8, 32);
-    check_formed(meet_all(MemoryStore(), world(size)));
+    const bool fresh = GENERATE(false, true);
+    check_formed(meet_all(MemoryStore(), world(size), 10s, fresh));
 }
 
 TEST_CASE("a rank waits for others at most three times in all of init") {
@@ -172,7 +184,7 @@ TEST_CASE("missing ranks are named on every rank") {
     auto records = world(5);
     records.erase(records.begin() + 4);
     records.erase(records.begin() + 2);
-    const auto ends = meet_all(MemoryStore(), records, 300ms);
+    const auto ends = meet_all(MemoryStore(), records, 300ms, GENERATE(false, true));
     check_refused(ends, errc::missing_ranks, {2, 4}, "2 of 5 ranks did not arrive within 0.3 s: 2, 4");
 }
 
@@ -207,27 +219,33 @@ TEST_CASE("a doubled rank is named on every rank") {
 
 TEST_CASE("one process too many hears of it, and the world does not") {
     const MemoryStore store;
-    auto other = std::async(std::launch::async, [&] { return meet(store, record(1, 2), 10s); });
-    AnyStore any{MemoryStore(store)};
-    const Session session = call_roll(any, record(0, 2), "payload of 0", Deadline::after(10s), 10s, {}, true);
-    commit(any, session, Deadline::after(10s), 10s, {});
-    CHECK_FALSE(other.get().failed);
-    const End late = meet(store, record(1, 2), 10s);
+    check_formed(meet_all(store, world(2), 10s, true));
+    Record another = record(1, 2);
+    ++another.pid;
+    const End late = meet(store, another, 10s, {}, true);
     CHECK(late.code == errc::duplicate_rank);
     CHECK_THAT(late.text, ContainsSubstring("one process too many: rank 0 ("));
     CHECK_FALSE(late.shared);
 }
 
+TEST_CASE("a process that finds its own last world waits for the next one elsewhere") {
+    const MemoryStore store;
+    check_formed(meet_all(store, world(2), 10s, true));
+    CHECK_THROWS_AS(meet(store, record(1, 2), 10s, {}, true), muster::detail::StoreOfOldWorld);
+}
+
 TEST_CASE("a doubled rank in place of another") {
     auto records = world(3);
     records[1] = record(2, 3);
-    check_refused(meet_all(MemoryStore(), records), errc::duplicate_rank, {2}, "claimed by more than one process");
+    check_refused(meet_all(MemoryStore(), records, 10s, GENERATE(false, true)), errc::duplicate_rank, {2},
+                  "claimed by more than one process");
 }
 
 TEST_CASE("a rank of another world is named on every rank") {
     auto records = world(4);
     records[2].world_size = GENERATE(3, 8);
-    check_refused(meet_all(MemoryStore(), records), errc::disagreement, {2}, "ranks disagree on the world size");
+    check_refused(meet_all(MemoryStore(), records, 10s, GENERATE(false, true)), errc::disagreement, {2},
+                  "ranks disagree on the world size");
 }
 
 TEST_CASE("a rank outside the world is named on every rank") {
@@ -244,13 +262,14 @@ TEST_CASE("a rank outside the world is named on every rank") {
 TEST_CASE("a rank with another mesh is named on every rank") {
     auto records = world(4);
     records[3].mesh = "dp=4";
-    check_refused(meet_all(MemoryStore(), records), errc::disagreement, {3}, "ranks disagree on the mesh");
+    check_refused(meet_all(MemoryStore(), records, 10s, GENERATE(false, true)), errc::disagreement, {3},
+                  "ranks disagree on the mesh");
 }
 
 TEST_CASE("a rank that failed before is quoted on every rank") {
     auto records = world(4);
     records[1].failure = {errc::device, muster::Stage::device, "no device here"};
-    check_refused(meet_all(MemoryStore(), records), errc::remote, {1}, "no device here");
+    check_refused(meet_all(MemoryStore(), records, 10s, GENERATE(false, true)), errc::remote, {1}, "no device here");
 }
 
 TEST_CASE("what an earlier run left behind does not count") {
@@ -313,14 +332,16 @@ namespace {
 
 /// Calls the roll with threads 0 to size - 1 and then does `step`; gives back how each thread ended.
 template <class Step>
-std::vector<End> after_the_roll_call(int size, const Step& step) {
+std::vector<End> after_the_roll_call(int size, const Step& step, std::chrono::milliseconds timeout = 10s,
+                                     muster::LogSink log = {}) {
     const MemoryStore store;
     std::vector<std::future<End>> threads;
     for (int rank = 0; rank < size; ++rank)
         threads.push_back(std::async(std::launch::async, [&, rank] {
             AnyStore any{MemoryStore(store)};
             try {
-                const Session session = call_roll(any, record(rank, size), "", Deadline::after(10s), 10s, {});
+                Session session = call_roll(any, record(rank, size), "", options(10s, log));
+                session.timeout = timeout; // for texts
                 step(any, session);
             } catch (const Error& error) {
                 return failed(rank, error);
@@ -344,8 +365,8 @@ TEST_CASE("a rank that fails after the roll call is quoted by all") {
     const int failing = GENERATE(0, 2);
     const auto ends = after_the_roll_call(3, [&](AnyStore& store, const Session& session) {
         if (session.rank == failing)
-            report_failure(store, session, Error(errc::backend, muster::Stage::communicator, "cable cut"), 10s, {});
-        commit(store, session, Deadline::after(10s), 10s, {});
+            report_failure(store, session, Error(errc::backend, muster::Stage::communicator, "cable cut"));
+        commit(store, session, Deadline::after(10s));
     });
     check_refused(ends, errc::remote, {failing}, "cable cut");
 }
@@ -357,22 +378,28 @@ TEST_CASE("of two failures all ranks quote one, and it is logged once") {
         const std::lock_guard lock(mutex);
         lines.emplace_back(line);
     };
-    const auto ends = after_the_roll_call(4, [&](AnyStore& store, const Session& session) {
-        if (session.rank % 2 == 1)
-            report_failure(store, session,
-                           Error(errc::backend, muster::Stage::communicator, "cable " + std::to_string(session.rank)),
-                           10s, log);
-        commit(store, session, Deadline::after(10s), 10s, log);
-    });
+    const auto ends = after_the_roll_call(
+        4,
+        [&](AnyStore& store, const Session& session) {
+            if (session.rank % 2 == 1)
+                report_failure(
+                    store, session,
+                    Error(errc::backend, muster::Stage::communicator, "cable " + std::to_string(session.rank)));
+            commit(store, session, Deadline::after(10s));
+        },
+        10s, log);
     check_refused(ends, errc::remote, ends[0].about, "cable ");
     REQUIRE(lines.size() == 1);
     CHECK(lines[0] == "muster: " + ends[0].text);
 }
 
 TEST_CASE("a rank that never commits is named") {
-    const auto ends = after_the_roll_call(3, [&](AnyStore& store, const Session& session) {
-        if (session.rank != 2) commit(store, session, Deadline::after(300ms), 300ms, {});
-    });
+    const auto ends = after_the_roll_call(
+        3,
+        [&](AnyStore& store, const Session& session) {
+            if (session.rank != 2) commit(store, session, Deadline::after(300ms));
+        },
+        300ms);
     CHECK_FALSE(ends[2].failed);
     check_refused({ends[0], ends[1]}, errc::missing_ranks, {2}, "did not finish connecting within 0.3 s: 2 (");
 }
@@ -384,12 +411,15 @@ TEST_CASE("rank 0 names all that are late when the time is up, itself too, and a
         const std::lock_guard lock(mutex);
         lines.emplace_back(line);
     };
-    const auto ends = after_the_roll_call(4, [&](AnyStore& store, const Session& session) {
-        if (session.rank == 2) return commit(store, session, Deadline::after(10s), 10s, log);
-        const std::vector<std::string> done{muster::detail::done_key(session, 2)};
-        if (session.rank == 0) (void)store.wait(done, Deadline::after(10s));
-        report_failure(store, session, timed_out(session.rank), 300ms, log);
-    });
+    const auto ends = after_the_roll_call(
+        4,
+        [&](AnyStore& store, const Session& session) {
+            if (session.rank == 2) return commit(store, session, Deadline::after(10s));
+            const std::vector<std::string> done{muster::detail::done_key(session, 2)};
+            if (session.rank == 0) (void)store.wait(done, Deadline::after(10s));
+            report_failure(store, session, timed_out(session.rank));
+        },
+        300ms, log);
     check_refused(ends, errc::missing_ranks, {0, 1, 3}, "did not finish connecting within 0.3 s: 0 (");
     CHECK_THAT(ends[0].text, ContainsSubstring("3 of 4 ranks came to the roll call but"));
     CHECK_THAT(ends[0].text, ContainsSubstring("\n  rank 0: no connection of 0 in time\n    last seen: nothing"));
@@ -401,9 +431,9 @@ TEST_CASE("a rank whose time is up leaves the word to a rank 0 that has connecte
     const auto ends = after_the_roll_call(3, [&](AnyStore& store, const Session& session) {
         if (session.rank == 1) {
             std::this_thread::sleep_for(300ms);
-            report_failure(store, session, timed_out(1), 300ms, {});
+            report_failure(store, session, timed_out(1));
         }
-        commit(store, session, Deadline::after(300ms), 300ms, {});
+        commit(store, session, Deadline::after(300ms));
     });
     check_refused(ends, errc::missing_ranks, {1}, "1 of 3 ranks came to the roll call but did not finish");
     CHECK(ends[0].text.find("rank 1: no connection of 1") != std::string::npos);
@@ -411,8 +441,8 @@ TEST_CASE("a rank whose time is up leaves the word to a rank 0 that has connecte
 
 TEST_CASE("a rank whose time is up speaks for itself when rank 0 says nothing") {
     const auto ends = after_the_roll_call(3, [&](AnyStore& store, const Session& session) {
-        if (session.rank == 1) report_failure(store, session, timed_out(1), 300ms, {});
-        if (session.rank == 2) commit(store, session, Deadline::after(10s), 10s, {});
+        if (session.rank == 1) report_failure(store, session, timed_out(1));
+        if (session.rank == 2) commit(store, session, Deadline::after(10s));
     });
     CHECK_FALSE(ends[0].failed); // it was gone
     check_refused({ends[1], ends[2]}, errc::remote, {1}, ") failed (communicator): no connection of 1 in time");
@@ -421,17 +451,17 @@ TEST_CASE("a rank whose time is up speaks for itself when rank 0 says nothing") 
 TEST_CASE("a failure that was told before the time was up stays the word") {
     const auto ends = after_the_roll_call(3, [&](AnyStore& store, const Session& session) {
         if (session.rank == 2)
-            report_failure(store, session, Error(errc::backend, muster::Stage::communicator, "cable cut"), 300ms, {});
+            report_failure(store, session, Error(errc::backend, muster::Stage::communicator, "cable cut"));
         const std::vector<std::string> outcome{session.key("outcome")};
         (void)store.wait(outcome, Deadline::after(10s));
-        report_failure(store, session, timed_out(session.rank), 300ms, {});
+        report_failure(store, session, timed_out(session.rank));
     });
     check_refused(ends, errc::remote, {2}, "cable cut");
 }
 
 TEST_CASE("a watch calls when another rank fails, and only then") {
     const MemoryStore store;
-    const Session session{"session", 0, {record(0, 2), record(1, 2)}};
+    const Session session{.id = "session", .size = 2, .records = {record(0, 2), record(1, 2)}};
     AnyStore watched{MemoryStore(store)};
     std::promise<void> called;
     auto interrupted = called.get_future();

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <muster/core/deadline.hpp>
+#include <muster/core/error.hpp>
+#include <muster/core/text.hpp>
+#include <muster/roll_call/fields.hpp>
+#include <muster/roll_call/keys.hpp>
+#include <muster/roll_call/outcome.hpp>
+#include <muster/roll_call/record.hpp>
+#include <muster/roll_call/session.hpp>
+#include <muster/roll_call/verdict.hpp>
+#include <muster/store/any_store.hpp>
+#include <muster/store/exchange.hpp>
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace muster::inline v0_1 {
+
+namespace detail {
+
+[[nodiscard]] inline std::string done_key(const Session& session, int rank) {
+    return session.key(fmt::format("done/{}", rank));
+}
+
+/// What a rank that is late says of it.
+[[nodiscard]] inline std::string late_key(const Session& session, int rank) {
+    return session.key(fmt::format("late/{}", rank));
+}
+
+/// What rank 0 says when the time is up: who has not finished connecting, where each was last seen, and what those say
+/// who still can. Nothing when all have. `own` is rank 0's own text when it is late itself.
+[[nodiscard]] inline std::optional<Finding> find_late(AnyStore& store, const Session& session, std::string_view own,
+                                                      Deadline grace) {
+    RecordRefs late;
+    std::vector<std::string> reasons;
+    std::map<std::string, std::vector<int>> places;
+    for (int rank = 0; rank < session.size; ++rank) {
+        if (rank == session.rank ? own.empty() : has(store, done_key(session, rank), grace)) continue;
+        late.push_back(&session.records[static_cast<std::size_t>(rank)]);
+        if (rank != session.rank) reasons.push_back(late_key(session, rank));
+        places[last_place(store, session, rank, grace)].push_back(rank);
+    }
+    if (late.empty()) return std::nullopt;
+    Finding finding{
+        errc::missing_ranks, Stage::commit,
+        fmt::format("{} of {} ranks came to the roll call but did not finish connecting within {}: {}\n  do: "
+                    "see whether these processes are still alive",
+                    late.size(), session.size, duration_text(session.timeout), process_list(late)),
+        ranks_of(late)};
+    for (const auto& [place, ranks] : places)
+        finding.text += fmt::format("\n  last seen {}: {}", place, ranks_text(ranks));
+    // Their time is up too: what they have to say comes now or never.
+    std::map<std::string, std::vector<int>, std::less<>> said;
+    if (!own.empty()) said[std::string(own)].push_back(session.rank);
+    if (!reasons.empty()) (void)store.wait(reasons, grace.at_most(listening_time / 4));
+    for (const Record* record : late)
+        if (const std::string key = late_key(session, record->rank);
+            record->rank != session.rank && has(store, key, grace))
+            said[store.get(key, grace)].push_back(record->rank);
+    constexpr std::size_t most = 4;
+    for (std::size_t shown = 0; const auto& [text, ranks] : said)
+        if (shown++ < most) finding.text += fmt::format("\n  {}: {}", ranks_text(ranks), indented(text));
+    return finding;
+}
+
+} // namespace detail
+
+/// A rank that failed after the roll call tells all the others, which end with its error, quoted. Where its time was up
+/// it leaves the word to rank 0, which knows who is late.
+/// Throws: the session's outcome: this error, or that of the rank that failed first. `error` itself if the store
+/// cannot be reached any more.
+[[noreturn]] inline void report_failure(AnyStore& store, const Session& session, const Error& error) {
+    detail::Finding finding{errc::remote,
+                            error.stage(),
+                            fmt::format("rank {} ({}) failed ({}): {}", session.rank, session.self,
+                                        to_string(error.stage()), detail::indented(error.text())),
+                            {session.rank}};
+    const Deadline grace = Deadline::after(detail::listening_time);
+    try {
+        if (error.code() == errc::timeout && session.rank == 0) {
+            if (auto late = detail::find_late(store, session, error.text(), grace)) finding = *late;
+        } else if (error.code() == errc::timeout) {
+            detail::Notes late;
+            late.set(detail::late_key(session, session.rank), std::string(error.text()));
+            if (const auto outcome = detail::exchange(store, late, detail::outcome_key(session), grace))
+                detail::raise_unless_success(*outcome, session.rank);
+        }
+        detail::conclude(store, session, finding.encode(), grace.extended_by(detail::listening_time));
+    } catch (const Error& outcome) {
+        // What was interrupted was so for want of the store.
+        if (outcome.shared() || error.code() == errc::closed) throw;
+    }
+    throw error;
+}
+
+/// Every rank knows that every rank succeeded, or who failed and why.
+/// Collective: over the world. Blocks: until all ranks have come here or failed, at most to the deadline.
+/// Throws: the failure of another rank; Error(errc::missing_ranks) naming the ranks that did neither, or ended.
+inline void commit(AnyStore& store, const Session& session, Deadline deadline) {
+    const Deadline grace = deadline.extended_by(detail::listening_time);
+    if (session.rank != 0) {
+        detail::Notes done;
+        done.set(detail::done_key(session, session.rank), detail::success);
+        if (const auto outcome = detail::exchange(store, done, detail::outcome_key(session), grace))
+            return detail::raise_unless_success(*outcome, session.rank);
+        const detail::Finding unheard{
+            errc::timeout,
+            Stage::commit,
+            fmt::format("rank 0 ({}) did not say within {} whether all ranks succeeded\n  do: see whether it is still "
+                        "alive",
+                        session.rank_0, detail::duration_text(session.timeout)),
+            {0}};
+        return detail::conclude(store, session, unheard.encode(), grace.extended_by(detail::listening_time));
+    }
+    std::vector<std::string> done;
+    for (int rank = 1; rank < session.size; ++rank) done.push_back(detail::done_key(session, rank));
+    using namespace std::chrono_literals;
+    while (!done.empty() && !store.wait(done, deadline.at_most(200ms))) {
+        detail::raise_failures(store, session, grace);
+        if (!deadline.expired()) continue;
+        const auto late = detail::find_late(store, session, {}, grace);
+        if (!late) break;
+        return detail::conclude(store, session, late->encode(), grace);
+    }
+    detail::conclude(store, session, detail::success, grace);
+}
+
+} // namespace muster::inline v0_1

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <muster/store/limits.hpp>
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+namespace muster::inline v0_1::detail {
+
+/// How long a rank whose deadline has passed still listens: what rank 0 says at its own deadline makes the text the
+/// same on every rank.
+inline constexpr std::chrono::milliseconds listening_time{1000};
+
+// The keys that stand outside any session. Only texts that name a nonce drawn by the reader are believed.
+inline constexpr std::string_view roll_key = "roll";       ///< list of records, appended to by every rank
+inline constexpr std::string_view formed_key = "formed";   ///< what the last rank 0 here did, for error texts
+inline constexpr std::string_view gave_up_key = "gave_up"; ///< nonces of those whose time was up
+inline constexpr std::string_view gone_key = "gone";       ///< nonces of those whose connection has ended
+
+/// Set after the record was appended to the roll, so that rank 0 can wait for it.
+[[nodiscard]] inline std::string hello_key(int rank) { return fmt::format("hello/{}", rank); }
+[[nodiscard]] inline std::string answer_key(std::string_view nonce) { return fmt::format("answer/{}", nonce); }
+
+[[nodiscard]] inline std::string will_key(std::string_view key) { return fmt::format("{}{}", will_mark, key); }
+
+[[nodiscard]] inline std::string verdict_key(std::string_view session) { return fmt::format("{}/verdict", session); }
+
+/// The records of the world, in the order of the ranks.
+[[nodiscard]] inline std::string records_key(std::string_view session) { return fmt::format("{}/records", session); }
+
+/// Confirmations, where the roll may hold what an earlier run left: a list of nonces, and a key for each.
+[[nodiscard]] inline std::string present_key(std::string_view session) { return fmt::format("{}/present", session); }
+[[nodiscard]] inline std::string presence_key(std::string_view session, std::string_view nonce) {
+    return fmt::format("{}/here/{}", session, nonce);
+}
+
+} // namespace muster::inline v0_1::detail
