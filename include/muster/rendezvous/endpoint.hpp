@@ -53,7 +53,8 @@ namespace muster::inline v0_1::detail {
         server = std::make_unique<TcpStoreServer>(address_to_serve(launch, deadline), endpoint.port);
     try {
         const bool fresh = !launch.endpoint_is_served;
-        TcpStore store(endpoint.host, endpoint.port, deadline, fresh ? StoreServer::muster : StoreServer::any);
+        TcpStore store(endpoint.host, endpoint.port, deadline,
+                       fresh && !server ? StoreServer::muster : StoreServer::any);
         // Jobs that share a store keep apart by their names.
         return Meeting(AnyStore(PrefixStore<TcpStore>(std::move(store), fmt::format("muster/{}", launch.job))), fresh,
                        std::move(server));

@@ -64,6 +64,7 @@ private:
         bool present = false; ///< alive when last heard of
         bool gave_up = false; ///< its own time was up
         bool gone = false;    ///< its connection has closed
+        int hellos = 1;       ///< one for each connection it made
         Clock::time_point answered{};
     };
 
@@ -117,12 +118,19 @@ private:
         while (!rest.empty()) {
             Record record = to_record(Fields::take_text(rest));
             const std::string_view payload = Fields::take_text(rest);
-            if (!index_.try_emplace(record.nonce, entries_.size()).second) continue;
+            const auto [known, created] = index_.try_emplace(record.nonce, entries_.size());
+            if (!created) {
+                ++entries_[known->second].hellos;
+                continue;
+            }
             const bool self = record.nonce == self_.nonce;
             if (!self && !options_.fresh) answers.set(answer_key(record.nonce), call_to_confirm());
             latest_[record.rank] = entries_.size();
-            entries_.push_back(
-                {std::move(record), std::string(payload), self || options_.fresh, false, false, Clock::now()});
+            Entry& entry = entries_.emplace_back();
+            entry.record = std::move(record);
+            entry.payload = payload;
+            entry.present = self || options_.fresh;
+            entry.answered = Clock::now();
         }
         if (!index_.contains(self_.nonce)) say_hello();
         if (!answers.set_keys.empty()) store_.multi_set(answers.set_keys, answers.set_values, grace_);
@@ -137,15 +145,15 @@ private:
 
     /// Marks who confirmed, who gave up and who is gone.
     void read_states() {
-        mark(gave_up_key, [](Entry& entry) { entry.gave_up = true; });
+        (void)mark(gave_up_key, [](Entry& entry, int) { entry.gave_up = true; });
         if (options_.fresh) {
-            mark(gone_key, [](Entry& entry) {
-                entry.gone = true;
-                entry.present = false;
+            gone_ = mark(gone_key, [](Entry& entry, int times) {
+                entry.gone = times >= entry.hellos;
+                entry.present = !entry.gone;
             });
             return;
         }
-        mark(present_key(self_.nonce), [](Entry& entry) { entry.present = true; });
+        (void)mark(present_key(self_.nonce), [](Entry& entry, int) { entry.present = true; });
         // Another rank 0 that is alive answers this one's nonce as this one answers its.
         const auto rival = [&](const Entry& entry) { return entry.record.rank == 0 && entry.record != self_; };
         const std::string answer = answer_key(self_.nonce);
@@ -155,10 +163,13 @@ private:
             entries_[found->second].present = true;
     }
 
+    /// Returns the size of the list.
     template <class Mark>
-    void mark(std::string_view key, Mark mark) {
-        for (const std::string& nonce : read_nonces(store_, key, grace_))
-            if (const auto found = index_.find(nonce); found != index_.end()) mark(entries_[found->second]);
+    std::size_t mark(std::string_view key, Mark mark) {
+        const std::string list = read_nonces(store_, key, grace_);
+        for (const auto& [nonce, times] : count_nonces(list))
+            if (const auto found = index_.find(nonce); found != index_.end()) mark(entries_[found->second], times);
+        return list.size();
     }
 
     /// Who is here, by rank; with or without those that then gave up waiting.
@@ -243,6 +254,7 @@ private:
                         .size = self_.world_size,
                         .self = process_name(self_),
                         .rank_0 = process_name(self_),
+                        .gone_before = gone_,
                         .timeout = options_.timeout,
                         .log = options_.log};
         std::vector<std::string> payloads;
@@ -293,6 +305,7 @@ private:
     std::unordered_map<std::string, std::size_t> index_; ///< nonce -> entry
     std::unordered_map<int, std::size_t> latest_;        ///< rank -> its last entry
     std::size_t read_ = 0;                               ///< bytes of the roll
+    std::size_t gone_ = 0;                               ///< bytes of the list of closed connections
     std::optional<Deadline> settle_;
     std::chrono::milliseconds report_pause_{3000};
     Clock::time_point next_report_ = Clock::now() + report_pause_;

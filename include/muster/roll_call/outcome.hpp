@@ -11,11 +11,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_set>
+#include <unordered_map>
 
 namespace muster::inline v0_1::detail {
 
@@ -57,14 +58,16 @@ inline void tell_place(AnyStore& store, const Session& session, const std::strin
     return has(store, key, deadline) ? store.get(key, deadline) : std::string("after the roll call");
 }
 
-/// The nonces in the list at `key`.
-[[nodiscard]] inline std::unordered_set<std::string> read_nonces(AnyStore& store, std::string_view key,
-                                                                 Deadline deadline) {
-    std::unordered_set<std::string> nonces;
-    if (!has(store, std::string(key), deadline)) return nonces;
-    const std::string list = store.get(key, deadline);
-    for (std::size_t at = 0; at + nonce_digits <= list.size(); at += nonce_digits)
-        nonces.insert(list.substr(at, nonce_digits));
+/// A list of nonces; empty where there is none.
+[[nodiscard]] inline std::string read_nonces(AnyStore& store, std::string_view key, Deadline deadline) {
+    return has(store, std::string(key), deadline) ? store.get(key, deadline) : std::string();
+}
+
+/// How often each nonce stands in the list.
+[[nodiscard]] inline std::unordered_map<std::string, int> count_nonces(std::string_view list) {
+    std::unordered_map<std::string, int> nonces;
+    for (; list.size() >= nonce_digits; list.remove_prefix(nonce_digits))
+        ++nonces[std::string(list.substr(0, nonce_digits))];
     return nonces;
 }
 
@@ -74,7 +77,8 @@ inline void raise_failures(AnyStore& store, const Session& session, Deadline dea
     const std::string outcome = outcome_key(session);
     if (has(store, outcome, deadline)) raise_unless_success(store.get(outcome, deadline), session.rank);
     if (session.rank != 0) return;
-    const auto ended = read_nonces(store, gone_key, deadline);
+    const std::string list = read_nonces(store, gone_key, deadline);
+    const auto ended = count_nonces(std::string_view(list).substr(std::min(session.gone_before, list.size())));
     RecordRefs gone;
     for (const Record& record : session.records)
         if (ended.contains(record.nonce)) gone.push_back(&record);

@@ -64,7 +64,19 @@ public:
     [[nodiscard]] bool unproven() const noexcept { return !proven_; }
 
     /// Connects anew, with the handshake, by the deadline of the constructor.
-    void prove() { prove(prove_by_); }
+    /// Throws: Error of Stage::rendezvous, for nothing has been met yet.
+    void prove() {
+        try {
+            prove(prove_by_);
+        } catch (const Error& error) {
+            throw Error(error.code(), Stage::rendezvous, std::string(error.text()));
+        }
+    }
+
+    /// To be called before anything but an exchange: what is told in one can be told again, all else cannot.
+    void prove_first() {
+        if (!greeting_.empty()) prove();
+    }
 
     [[nodiscard]] const std::string& address() const noexcept { return where_; }
 

@@ -59,7 +59,7 @@ public:
     void set(std::string_view key, std::string_view value, Deadline deadline) {
         detail::require_key(key);
         detail::require_value(key, value);
-        channel_.send(Request(Opcode::set).key(key).value(value), {"setting", key}, deadline);
+        channel().send(Request(Opcode::set).key(key).value(value), {"setting", key}, deadline);
     }
 
     [[nodiscard]] std::string get(std::string_view key, Deadline deadline) {
@@ -69,28 +69,28 @@ public:
         do {
             require_present(std::span(&one, 1), deadline);
             const Act act{"getting", key};
-            channel_.send(Request(Opcode::get).key(key), act, deadline);
-            value = channel_.receive_value(act, deadline);
+            channel().send(Request(Opcode::get).key(key), act, deadline);
+            value = channel().receive_value(act, deadline);
         } while (value.empty()); // removed since it was seen
         return value;
     }
 
     [[nodiscard]] bool wait(std::span<const std::string> keys, Deadline deadline) {
         detail::require_keys(keys);
-        channel_.require_alive();
+        channel().require_alive();
         return in_batches(keys, [&](std::span<const std::string> batch) {
-            return channel_.wait(with_keys(Opcode::wait, batch).bytes(), {"waiting for", batch[0]}, deadline);
+            return channel().wait(with_keys(Opcode::wait, batch).bytes(), {"waiting for", batch[0]}, deadline);
         });
     }
 
     [[nodiscard]] bool check(std::span<const std::string> keys, Deadline deadline) {
         detail::require_keys(keys);
-        channel_.require_ready({"checking"}, deadline);
+        channel().require_ready({"checking"}, deadline);
         return in_batches(keys, [&](std::span<const std::string> batch) {
             const Act act{"checking", batch[0]};
-            channel_.send(with_keys(Opcode::check, batch), act, deadline);
-            const auto answer = channel_.receive<char>(act, deadline);
-            if (answer != detail::wire_ready && answer != detail::wire_not_ready) channel_.unexpected(act, answer);
+            channel().send(with_keys(Opcode::check, batch), act, deadline);
+            const auto answer = channel().receive<char>(act, deadline);
+            if (answer != detail::wire_ready && answer != detail::wire_not_ready) channel().unexpected(act, answer);
             return answer == detail::wire_ready;
         });
     }
@@ -99,8 +99,8 @@ public:
     std::int64_t add(std::string_view key, std::int64_t n, Deadline deadline) {
         detail::require_key(key);
         const Act act{"adding to the number at", key};
-        channel_.send(Request(Opcode::add).key(key).number(n), act, deadline);
-        return channel_.receive<std::int64_t>(act, deadline);
+        channel().send(Request(Opcode::add).key(key).number(n), act, deadline);
+        return channel().receive<std::int64_t>(act, deadline);
     }
 
     /// torch's older server (use_libuv=False) does not tell those who wait for a key that this creates.
@@ -109,26 +109,26 @@ public:
         detail::require_value_size(key, expected);
         detail::require_value(key, want);
         const Act act{"comparing and setting", key};
-        channel_.send(Request(Opcode::compare_set).key(key).value(expected).value(want), act, deadline);
-        return channel_.receive_value(act, deadline);
+        channel().send(Request(Opcode::compare_set).key(key).value(expected).value(want), act, deadline);
+        return channel().receive_value(act, deadline);
     }
 
     void append(std::string_view key, std::string_view value, Deadline deadline) {
         detail::require_key(key);
         detail::require_value(key, value);
-        channel_.send(Request(Opcode::append).key(key).value(value), {"appending to", key}, deadline);
+        channel().send(Request(Opcode::append).key(key).value(value), {"appending to", key}, deadline);
     }
 
     [[nodiscard]] std::vector<std::string> multi_get(std::span<const std::string> keys, Deadline deadline) {
         detail::require_keys(keys);
-        channel_.require_ready({"getting"}, deadline);
+        channel().require_ready({"getting"}, deadline);
         require_present(keys, deadline);
         std::vector<std::string> values;
         values.reserve(keys.size());
         in_batches(keys, [&](std::span<const std::string> batch) {
             const Act act{"getting", batch[0]};
-            channel_.send(with_keys(Opcode::multi_get, batch), act, deadline);
-            for (std::size_t i = 0; i < batch.size(); ++i) values.push_back(channel_.receive_value(act, deadline));
+            channel().send(with_keys(Opcode::multi_get, batch), act, deadline);
+            for (std::size_t i = 0; i < batch.size(); ++i) values.push_back(channel().receive_value(act, deadline));
             return true;
         });
         for (std::size_t i = 0; i < values.size(); ++i)
@@ -138,13 +138,13 @@ public:
 
     void multi_set(std::span<const std::string> keys, std::span<const std::string> values, Deadline deadline) {
         detail::require_pairs(keys, values);
-        channel_.require_ready({"setting"}, deadline);
+        channel().require_ready({"setting"}, deadline);
         const auto size = [&](std::size_t i) { return keys[i].size() + values[i].size() + overhead; };
         detail::in_batches(keys.size(), size, [&](std::size_t first, std::size_t count) {
             Request request(Opcode::multi_set);
             request.count(count);
             for (std::size_t i = first; i < first + count; ++i) request.key(keys[i]).value(values[i]);
-            channel_.send(request, {"setting", keys[first]}, deadline);
+            channel().send(request, {"setting", keys[first]}, deadline);
             return true;
         });
     }
@@ -152,8 +152,8 @@ public:
     bool remove(std::string_view key, Deadline deadline) {
         detail::require_key(key);
         const Act act{"removing", key};
-        channel_.send(Request(Opcode::delete_key).key(key), act, deadline);
-        return channel_.receive<std::int64_t>(act, deadline) > 0;
+        channel().send(Request(Opcode::delete_key).key(key), act, deadline);
+        return channel().receive<std::int64_t>(act, deadline) > 0;
     }
 
     /// See detail::exchange.
@@ -174,19 +174,15 @@ public:
             // What was told is lost with a server that never answered; connecting in full says what is there.
             if (!channel_.unproven()) throw;
         }
-        try {
-            channel_.prove();
-        } catch (const Error& error) {
-            throw Error(error.code(), Stage::rendezvous, std::string(error.text()));
-        }
+        channel_.prove();
         return ask(message, key, deadline);
     }
 
     [[nodiscard]] std::int64_t num_keys(Deadline deadline) {
         const Act act{"counting the keys"};
-        channel_.send(Request(Opcode::num_keys), act, deadline);
-        const auto n = channel_.receive<std::int64_t>(act, deadline);
-        if (n < 0) channel_.broken(act, fmt::format("it counted {}", n));
+        channel().send(Request(Opcode::num_keys), act, deadline);
+        const auto n = channel().receive<std::int64_t>(act, deadline);
+        if (n < 0) channel().broken(act, fmt::format("it counted {}", n));
         return n;
     }
 
@@ -197,6 +193,11 @@ private:
 
     /// Bytes of a key and a value on the wire besides their own, about.
     static constexpr std::size_t overhead = 24;
+
+    detail::Channel& channel() {
+        channel_.prove_first();
+        return channel_;
+    }
 
     template <class Visit>
     static bool in_batches(std::span<const std::string> keys, const Visit& visit) {
