@@ -9,7 +9,10 @@ import tempfile
 import time
 
 LAUNCH_VARIABLES = ("CUDA_VISIBLE_DEVICES", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
-                    "TP_SIZE", "DP_SIZE", "CP_SIZE")
+                    "TP_SIZE", "DP_SIZE", "CP_SIZE", "NODE_RANK", "GROUP_RANK", "GROUP_WORLD_SIZE", "CROSS_RANK", "CROSS_SIZE",
+                    "LOCAL_SIZE", "JOB_COMPLETION_INDEX", "SM_HOSTS", "SM_CURRENT_HOST", "SM_TRAINING_ENV", "DLTS_JOB_ID")
+LAUNCH_PREFIXES = ("OMPI_", "PRTE_", "PMIX_", "PMI_", "MPI_LOCAL", "HYDI_", "MV2_", "MVP_", "TORCHELASTIC_", "SLURM", "PALS_",
+                   "ALPS_", "JSM_", "LSB_", "FLUX_", "PET_", "LWS_", "AZUREML_", "AZ_BATCH", "NCCL_")
 
 
 SLOW_MACHINE = 4.0  # seconds that the machine may take on top of what the library promises
@@ -30,7 +33,7 @@ def skip(reason):
 def clean_environment(**more):
     """This process's environment without what a launcher around the tests may have set."""
     kept = {k: v for k, v in os.environ.items()
-            if k not in LAUNCH_VARIABLES and not k.startswith(("OMPI_", "PMIX_", "PMI_", "TORCHELASTIC_", "SLURM_", "NCCL_"))}
+            if k not in LAUNCH_VARIABLES and not k.startswith(LAUNCH_PREFIXES)}
     return kept | {k: str(v) for k, v in more.items()}
 
 

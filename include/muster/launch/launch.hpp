@@ -4,9 +4,14 @@
 #include <muster/core/text.hpp>
 #include <muster/launch/environment.hpp>
 
+#include <fmt/format.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace muster::inline v0_1 {
 
@@ -29,6 +34,8 @@ struct Launch {
     int world_size = 1;
     std::optional<int> local_rank; ///< index among the job's processes on this host, when the launcher tells it
     std::optional<int> local_size; ///< number of the job's processes on this host, when the launcher tells it
+    std::optional<int> node_index; ///< index of this host among the job's, when the launcher tells it
+    std::optional<int> node_count; ///< number of the job's hosts, when the launcher tells it
 
     std::optional<Endpoint> endpoint; ///< where to meet; a world of 1 needs none
     bool endpoint_is_served = false;  ///< the launcher already serves a store there: every rank is a client
@@ -36,12 +43,40 @@ struct Launch {
     std::string launcher = "none"; ///< name of the launcher found
     std::string job = "default";   ///< tells jobs apart that meet at one store
 
-    /// Which variable each value came from, for error texts and tables.
+    /// Which variable each value came from, for error texts and tables. A derived value names all it was derived from;
+    /// the endpoint names what gave the address, then what gave the port.
     struct Sources {
-        std::string rank, world_size, local_rank, local_size, endpoint;
+        std::string rank, world_size, local_rank, local_size, node_index, node_count, endpoint;
     } from;
+
+    /// Other launchers whose variables were seen, with the reason why they do not count.
+    std::vector<std::string> passed_over;
 
     Environment environment; ///< what all this was read from
 };
+
+/// The launcher and what was read where, in one line: "Slurm (rank: SLURM_PROCID; ...; passed over: ...)"; "none".
+[[nodiscard]] inline std::string launcher_text(const Launch& launch) {
+    const auto& from = launch.from;
+    std::vector<std::pair<std::string, std::string_view>> found;
+    for (const auto& [what, variable] : {std::pair<std::string_view, std::string_view>{"rank", from.rank},
+                                         {"world size", from.world_size},
+                                         {"local rank", from.local_rank},
+                                         {"local size", from.local_size},
+                                         {"node", from.node_index},
+                                         {"nodes", from.node_count}}) {
+        if (variable.empty()) continue;
+        if (!found.empty() && found.back().second == variable)
+            found.back().first += fmt::format(", {}", what);
+        else
+            found.emplace_back(what, variable);
+    }
+    std::string text;
+    for (const auto& [what, variable] : found)
+        text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", what, variable);
+    for (const std::string& other : launch.passed_over)
+        text += fmt::format("{}passed over: {}", text.empty() ? "" : "; ", other);
+    return text.empty() ? launch.launcher : fmt::format("{} ({})", launch.launcher, text);
+}
 
 } // namespace muster::inline v0_1

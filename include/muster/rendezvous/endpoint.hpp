@@ -38,6 +38,18 @@ namespace muster::inline v0_1::detail {
     return !found.addresses.empty() && std::ranges::all_of(found.addresses, loopback) ? std::string() : host;
 }
 
+/// Where it fails, the text says what the address and the port came from: nobody may have chosen them.
+[[nodiscard]] inline std::unique_ptr<TcpStoreServer> serve_at_endpoint(const Launch& launch, Deadline deadline) {
+    try {
+        return std::make_unique<TcpStoreServer>(address_to_serve(launch, deadline), launch.endpoint->port);
+    } catch (const Error& error) {
+        if (launch.from.endpoint.empty()) throw;
+        throw Error(error.code(), error.stage(),
+                    fmt::format("{}\n  the address and the port are from: {}", error.text(), launch.from.endpoint),
+                    {launch.rank, {launch.rank}, false});
+    }
+}
+
 /// Meets at the launch's endpoint: rank 0 serves there, unless the launcher already does. A world of 1 needs no
 /// network.
 [[nodiscard]] inline Meeting meet_at_endpoint(const Launch& launch, Deadline deadline) {
@@ -49,8 +61,7 @@ namespace muster::inline v0_1::detail {
                     {launch.rank, {}, false});
     const Endpoint& endpoint = *launch.endpoint;
     std::unique_ptr<TcpStoreServer> server;
-    if (launch.rank == 0 && !launch.endpoint_is_served)
-        server = std::make_unique<TcpStoreServer>(address_to_serve(launch, deadline), endpoint.port);
+    if (launch.rank == 0 && !launch.endpoint_is_served) server = serve_at_endpoint(launch, deadline);
     try {
         const bool fresh = !launch.endpoint_is_served;
         TcpStore store(endpoint.host, endpoint.port, deadline,

@@ -6,6 +6,7 @@
 #include <muster/launch/detect.hpp>
 #include <muster/launch/environment.hpp>
 #include <muster/launch/launch.hpp>
+#include <muster/launch/meeting_point.hpp>
 #include <muster/rendezvous/concept.hpp>
 #include <muster/rendezvous/endpoint.hpp>
 
@@ -28,7 +29,7 @@ struct TcpRendezvous {
 
     /// Throws: Error(errc::invalid_launch).
     [[nodiscard]] Launch launch() const {
-        Launch launch = rank && world_size ? given() : detect_launch(environment);
+        Launch launch = rank && world_size ? given() : detect_launch(environment, Wanted::identity);
         if (rank.value_or(launch.rank) != launch.rank || world_size.value_or(launch.world_size) != launch.world_size)
             throw Error(
                 errc::invalid_launch, Stage::launch,

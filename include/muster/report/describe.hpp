@@ -46,14 +46,14 @@ template <AxisTag... Tags, int... Extent>
 }
 
 /// The mesh as a table that a person reads: for every rank its host, process, device, coordinate and groups, and in
-/// the first line the shape, the backend and the launcher. Every rank can print it, by itself.
+/// the first line the shape, the backend, the launcher and what was read where. Every rank can print it, by itself.
 /// Blocks, Throws: as BasicDeviceMesh::records.
 template <AxisTag... Tags, int... Extent, class B>
 [[nodiscard]] std::string describe(const BasicDeviceMesh<Topology<Axis<Tags, Extent>...>, B>& mesh) {
     const auto& topology = mesh.topology();
     const Launch& launch = mesh.launch();
     std::string text = fmt::format("world {} = {}, backend {}, launcher {}", mesh.world_size(), shape_text(topology),
-                                   B::name, launch.launcher);
+                                   B::name, launcher_text(launch));
     if (launch.endpoint) text += fmt::format(", met at {} ({})", to_string(*launch.endpoint), launch.from.endpoint);
     std::vector<std::vector<std::string>> rows{{"rank", "host", "process", "device", std::string(Tags::name)...}};
     (rows.front().push_back(fmt::format("{} group", Tags::name)), ...);

@@ -8,13 +8,16 @@
 #include <set>
 #include <string>
 
+#include "environments.hpp"
+
 using Catch::Matchers::ContainsSubstring;
 using muster::detect_launch;
 using muster::Endpoint;
 using muster::Environment;
-using muster::errc;
-using muster::Error;
 using muster::Launch;
+using muster::Wanted;
+using muster_test::refusal;
+using muster_test::with;
 
 namespace {
 
@@ -22,45 +25,15 @@ Environment shell_loop() {
     return {{"RANK", "3"}, {"WORLD_SIZE", "4"}, {"MASTER_ADDR", "node0"}, {"MASTER_PORT", "29500"}};
 }
 
+/// Rank 3 of two nodes.
 Environment torchrun() {
-    return {{"RANK", "3"},
-            {"WORLD_SIZE", "8"},
-            {"LOCAL_RANK", "1"},
-            {"LOCAL_WORLD_SIZE", "2"},
-            {"MASTER_ADDR", "127.0.0.1"},
-            {"MASTER_PORT", "29500"},
-            {"TORCHELASTIC_RUN_ID", "job7"},
-            {"TORCHELASTIC_RESTART_COUNT", "0"},
-            {"TORCHELASTIC_USE_AGENT_STORE", "True"}};
-}
-
-/// As Open MPI 4.1 sets them on one host.
-Environment open_mpi() {
-    return {{"OMPI_COMM_WORLD_RANK", "5"},
-            {"OMPI_COMM_WORLD_SIZE", "8"},
-            {"OMPI_COMM_WORLD_LOCAL_RANK", "5"},
-            {"OMPI_COMM_WORLD_LOCAL_SIZE", "8"},
-            {"OMPI_COMM_WORLD_NODE_RANK", "5"},
-            {"PMIX_NAMESPACE", "1645936641"},
-            {"PMIX_RANK", "5"},
-            {"OMPI_MCA_ess_base_jobid", "1645936641"},
-            {"OMPI_MCA_orte_hnp_uri", "1645936640.0;tcp://10.96.0.1,10.148.0.1:34911"}};
-}
-
-/// The text of the Error that detection throws; an empty text when it throws none.
-std::string refusal(const Environment& environment) {
-    try {
-        (void)detect_launch(environment);
-        return {};
-    } catch (const Error& error) {
-        CHECK(error.code() == errc::invalid_launch);
-        return error.what();
-    }
-}
-
-Environment with(Environment environment, const std::string& name, const std::string& value) {
-    environment.set(name, value);
-    return environment;
+    return with(muster_test::torchrun(), {{"RANK", "3"},
+                                          {"WORLD_SIZE", "8"},
+                                          {"GROUP_RANK", "1"},
+                                          {"GROUP_WORLD_SIZE", "4"},
+                                          {"MASTER_ADDR", "127.0.0.1"},
+                                          {"MASTER_PORT", "29500"},
+                                          {"TORCHELASTIC_RUN_ID", "job7"}});
 }
 
 } // namespace
@@ -99,6 +72,9 @@ TEST_CASE("torchrun's contract") {
     CHECK(launch.endpoint_is_served);
     CHECK(launch.launcher == "torchrun");
     CHECK(launch.job == "job7");
+    CHECK(launch.node_index == 1);
+    CHECK(launch.node_count == 4);
+    CHECK(launch.from.node_index == "GROUP_RANK");
 
     SECTION("the agent's store counts for exactly True") {
         const auto value = GENERATE("False", "true", "1", "");
@@ -113,35 +89,6 @@ TEST_CASE("torchrun's contract") {
         inside.set("OMPI_COMM_WORLD_SIZE", "4");
         CHECK(detect_launch(inside).launcher == "torchrun");
         CHECK(detect_launch(inside).world_size == 8);
-    }
-}
-
-TEST_CASE("Open MPI on one host needs no other variable") {
-    const Launch launch = detect_launch(open_mpi());
-    CHECK(launch.rank == 5);
-    CHECK(launch.world_size == 8);
-    CHECK(launch.local_rank == 5);
-    CHECK(launch.local_size == 8);
-    CHECK(launch.launcher == "Open MPI");
-    CHECK(launch.job == "1645936641");
-    REQUIRE(launch.endpoint);
-    CHECK(launch.endpoint->host == "127.0.0.1");
-    CHECK(launch.endpoint->port >= 61440);
-
-    SECTION("another job meets at another port") {
-        CHECK(detect_launch(with(open_mpi(), "PMIX_NAMESPACE", "1645936642")).endpoint->port != launch.endpoint->port);
-    }
-    SECTION("MASTER_ADDR and MASTER_PORT win") {
-        const auto told = detect_launch(with(with(open_mpi(), "MASTER_ADDR", "node3"), "MASTER_PORT", "1234"));
-        CHECK(told.endpoint == Endpoint{"node3", 1234});
-        CHECK(detect_launch(with(open_mpi(), "MASTER_PORT", "1234")).endpoint == Endpoint{"127.0.0.1", 1234});
-    }
-    SECTION("over several hosts the address is mpirun's") {
-        const auto several =
-            with(with(open_mpi(), "OMPI_COMM_WORLD_LOCAL_SIZE", "4"), "OMPI_COMM_WORLD_LOCAL_RANK", "1");
-        CHECK(detect_launch(several).endpoint->host == "10.96.0.1");
-        CHECK(detect_launch(several).from.endpoint == "OMPI_MCA_orte_hnp_uri, PMIX_NAMESPACE");
-        CHECK_THAT(refusal(with(several, "OMPI_MCA_orte_hnp_uri", "")), ContainsSubstring("MASTER_ADDR is not set"));
     }
 }
 
@@ -163,8 +110,52 @@ TEST_CASE("half a launch is refused by the name of what is missing") {
 
 TEST_CASE("local variables alone are half a launch") {
     CHECK_THAT(refusal({{"LOCAL_RANK", "1"}}), ContainsSubstring("WORLD_SIZE is not set"));
-    CHECK_THAT(refusal({{"OMPI_COMM_WORLD_RANK", "1"}}), ContainsSubstring("OMPI_COMM_WORLD_SIZE is not set"));
-    CHECK_THAT(refusal({{"OMPI_COMM_WORLD_SIZE", "2"}}), ContainsSubstring("OMPI_COMM_WORLD_RANK is not set"));
+}
+
+TEST_CASE("who this process is can be asked for alone: then the ranks meet elsewhere") {
+    Environment environment = shell_loop();
+    environment.set("MASTER_ADDR", "");
+    CHECK_FALSE(refusal(environment).empty());
+    const Launch launch = detect_launch(environment, Wanted::identity);
+    CHECK(launch.rank == 3);
+    CHECK_FALSE(launch.endpoint);
+    CHECK(detect_launch(shell_loop(), Wanted::identity).endpoint == Endpoint{"node0", 29500});
+}
+
+TEST_CASE("NODE_RANK is the node's index where it is set") {
+    const Launch launch = detect_launch(with(shell_loop(), "NODE_RANK", "1"));
+    CHECK(launch.node_index == 1);
+    CHECK_FALSE(launch.node_count);
+    CHECK_FALSE(detect_launch(with(shell_loop(), "GROUP_RANK", "1")).node_index);
+}
+
+TEST_CASE("the launcher of DeepSpeed speaks torch's contract with names of its own beside it") {
+    const Environment deepspeed =
+        with(shell_loop(), {{"LOCAL_RANK", "1"}, {"LOCAL_SIZE", "2"}, {"CROSS_RANK", "1"}, {"CROSS_SIZE", "2"}});
+    const Launch launch = detect_launch(deepspeed);
+    CHECK(launch.launcher == "DeepSpeed");
+    CHECK(launch.rank == 3);
+    CHECK(launch.local_rank == 1);
+    CHECK(launch.local_size == 2);
+    CHECK(launch.node_index == 1);
+    CHECK(launch.node_count == 2);
+    CHECK(launch.endpoint == Endpoint{"node0", 29500});
+    CHECK_THAT(refusal(with(deepspeed, "WORLD_SIZE", "")), ContainsSubstring("WORLD_SIZE is not set"));
+    CHECK_THAT(refusal(with(deepspeed, "LOCAL_RANK", "2")), ContainsSubstring("LOCAL_RANK=2 is out of range"));
+}
+
+TEST_CASE("what was found, in one line") {
+    CHECK(launcher_text(Launch{}) == "none");
+    CHECK(launcher_text(detect_launch(shell_loop())) == "environment (rank: RANK; world size: WORLD_SIZE)");
+    CHECK(launcher_text(detect_launch(torchrun())) ==
+          "torchrun (rank: RANK; world size: WORLD_SIZE; local rank: LOCAL_RANK; local size: LOCAL_WORLD_SIZE; node: "
+          "GROUP_RANK; nodes: GROUP_WORLD_SIZE)");
+    Launch launch = detect_launch(muster_test::open_mpi());
+    launch.passed_over = {"this", "that"};
+    CHECK(launcher_text(launch) ==
+          "Open MPI (rank: OMPI_COMM_WORLD_RANK; world size: OMPI_COMM_WORLD_SIZE; local rank: "
+          "OMPI_COMM_WORLD_LOCAL_RANK; local size, node, nodes: OMPI_COMM_WORLD_LOCAL_SIZE; passed over: this; passed "
+          "over: that)");
 }
 
 TEST_CASE("a world of one needs no address") {
@@ -199,30 +190,6 @@ TEST_CASE("local rank and local size must fit") {
     CHECK_THAT(refusal(with(torchrun(), "LOCAL_RANK", "2")), ContainsSubstring("LOCAL_RANK=2 is out of range"));
     CHECK_THAT(refusal(with(torchrun(), "LOCAL_WORLD_SIZE", "9")), ContainsSubstring("LOCAL_WORLD_SIZE=9"));
     CHECK_THAT(refusal(with(torchrun(), "LOCAL_WORLD_SIZE", "0")), ContainsSubstring("LOCAL_WORLD_SIZE=0"));
-}
-
-TEST_CASE("two sources that contradict each other are both named") {
-    struct Case {
-        const char* name;
-        const char* value;
-        const char* other;
-    };
-    const auto [name, value, other] =
-        GENERATE(Case{"RANK", "4", "OMPI_COMM_WORLD_RANK=5"}, Case{"WORLD_SIZE", "16", "OMPI_COMM_WORLD_SIZE=8"},
-                 Case{"LOCAL_RANK", "0", "OMPI_COMM_WORLD_LOCAL_RANK=5"},
-                 Case{"LOCAL_WORLD_SIZE", "4", "OMPI_COMM_WORLD_LOCAL_SIZE=8"});
-    const auto text = refusal(with(open_mpi(), name, value));
-    CHECK_THAT(text, ContainsSubstring(std::string(name) + "=" + value + " contradicts " + other));
-    CHECK(refusal(with(with(open_mpi(), "RANK", "5"), "WORLD_SIZE", "8")).empty());
-}
-
-TEST_CASE("host of Open MPI's contact text") {
-    using muster::detail::host_of_contact;
-    CHECK(host_of_contact("1531576320.0;tcp://10.96.0.1,10.148.0.1:34911") == "10.96.0.1");
-    CHECK(host_of_contact("1645936640.0;tcp://192.0.2.2:35279;tcp6://[fd00::2]:56355") == "192.0.2.2");
-    CHECK_FALSE(host_of_contact("1531576320.0;tcp6://[fd00::2]:56355"));
-    CHECK_FALSE(host_of_contact("tcp://"));
-    CHECK_FALSE(host_of_contact(""));
 }
 
 TEST_CASE("an endpoint as text") {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <muster/core/error.hpp>
+#include <muster/launch/detect.hpp>
 #include <muster/launch/environment.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/rendezvous/tcp.hpp>
@@ -70,6 +71,18 @@ TEST_CASE("what is not given comes from the launcher") {
     CHECK_THROWS_AS(at("node3", 1234, {}, 3, torchrun()).launch(), Error);
 }
 
+TEST_CASE("a launcher that tells no address is enough where the address is given") {
+    const Environment several_hosts{{"OMPI_COMM_WORLD_RANK", "3"},
+                                    {"OMPI_COMM_WORLD_SIZE", "4"},
+                                    {"OMPI_COMM_WORLD_LOCAL_RANK", "1"},
+                                    {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"},
+                                    {"PRTE_LAUNCHED", "1"}};
+    const auto launch = at("node3", 1234, {}, {}, several_hosts).launch();
+    CHECK(launch.rank == 3);
+    CHECK(launch.endpoint == Endpoint{"node3", 1234});
+    CHECK_THROWS_AS(muster::detect_launch(several_hosts), Error);
+}
+
 TEST_CASE("the agent's store is used at exactly its own address") {
     CHECK(at("127.0.0.1", 29500, {}, {}, torchrun()).launch().endpoint_is_served);
     CHECK_FALSE(at("127.0.0.1", 29501, {}, {}, torchrun()).launch().endpoint_is_served);
@@ -104,6 +117,9 @@ TEST_CASE("rank 0 serves the address that it was given, and leaves last") {
         } catch (const Error& error) {
             CHECK(error.code() == errc::connection);
             CHECK_THAT(std::string(error.text()), ContainsSubstring("127.0.0.1:" + std::to_string(port)));
+            CHECK_THAT(std::string(error.text()),
+                       ContainsSubstring("the address and the port are from: TcpRendezvous"));
+            CHECK(error.rank() == 0);
         }
     }
     SECTION("where nobody serves, rank 0 is missing") {
