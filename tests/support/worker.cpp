@@ -2,6 +2,7 @@
 // One rank of a fault test: forms a mesh, adds up over the world, says so. Can be told to fail or to die on the way.
 //
 //   worker [--timeout MS] [--tp N] [--dp N] [--cp N] [--device N] [--share] [--max-ctas N] [--FAULT]...
+//   --port N              meet at 127.0.0.1:N, not where the launcher says
 //
 // FAULT is one of
 //   die-at-operation K    end without a word at the K-th store operation (from 1)
@@ -143,7 +144,10 @@ private:
 struct MortalRendezvous {
     muster::EnvRendezvous inner;
 
-    [[nodiscard]] muster::Launch launch() const { return inner.launch(); }
+    [[nodiscard]] muster::Launch launch() const {
+        if (!arguments.contains("--port")) return inner.launch();
+        return muster::TcpRendezvous{"127.0.0.1", static_cast<std::uint16_t>(arguments["--port"])}.launch();
+    }
     [[nodiscard]] muster::Meeting connect(const muster::Launch& launch, muster::Deadline deadline) const {
         to_kill.if_at("start");
         muster::Meeting meeting = inner.connect(launch, deadline);
