@@ -234,7 +234,7 @@ setup_make_old_torch() {
         TMPDIR=$folder "${pip[@]}" --no-deps --only-binary :all: "torch==$2" || return 1
     package=$(echo "$folder"/lib/python3*/site-packages/torch)
     rm -rf "${package:?}"/{include,test}
-    python3 tests/support/cuda_stubs.py "$package" >&2 && setup_imports_torch "$folder" || return 1
+    python3 "$(dirname "${BASH_SOURCE[0]}")/support/cuda_stubs.py" "$package" >&2 && setup_imports_torch "$folder" || return 1
     echo complete >"$folder/.muster"
 }
 

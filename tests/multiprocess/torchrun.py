@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """torchrun in every mode: who serves the store, several nodes, restarts on a store that outlives the attempts.
 
-usage: torchrun.py WORKER
+usage: torchrun.py WORKER [WORD]...     the tests whose names contain the words
 
 MUSTER_TORCH_PYTHON, or this Python, has torch; MUSTER_OLD_TORCH_PYTHONS may name others, with older ones, separated by ":".
 """
@@ -26,17 +26,20 @@ PLACES = ["start", "store", "hello", "verdict", "connecting", "connected", "comm
 NOT_SHARED = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # c10d: rank 0 is to serve, on a port that torchrun names
 
 
+# Options are written as torch 1 knows them, too: with "_".
+
+
 def static():
-    return ["--rdzv-backend", "static", "--master-addr", "127.0.0.1", "--master-port", str(free_port())]
+    return ["--rdzv_backend", "static", "--master_addr", "127.0.0.1", "--master_port", str(free_port())]
 
 
 def c10d(port=0):
-    return ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}"]
+    return ["--rdzv_backend", "c10d", "--rdzv_endpoint", f"127.0.0.1:{port}"]
 
 
 def torchrun(group, options, words=(), ranks=8, environment=None, python=None):
-    return group.start([python or torch_python(), "-W", "ignore", "-m", "torch.distributed.run", *options, "--no-python",
-                        "--nproc-per-node", ranks, worker, "--timeout", SOON, *words],
+    return group.start([python or torch_python(), "-W", "ignore", "-m", "torch.distributed.run", *options, "--no_python",
+                        "--monitor_interval", 0.1, "--nproc_per_node", ranks, worker, "--timeout", SOON, *words],
                        clean_environment(**environment or {}), "torchrun")
 
 
@@ -80,7 +83,7 @@ def nodes(options_of_node, words=("--tp", 2, "--cp", 2), environment=None, resta
     """Two launchers, as on two hosts."""
     with Group() as group:
         for node in range(2):
-            torchrun(group, ["--nnodes", 2, "--max-restarts", restarts, *options_of_node(node)], words, 4, environment)
+            torchrun(group, ["--nnodes", 2, "--max_restarts", restarts, *options_of_node(node)], words, 4, environment)
         group.wait(LIMIT)
         formed(group.all, 8)
         return "".join(launcher.stderr for launcher in group.all)
@@ -88,12 +91,12 @@ def nodes(options_of_node, words=("--tp", 2, "--cp", 2), environment=None, resta
 
 def c10d_nodes(**how):
     port, name = free_port(), f"job-{os.getpid()}"
-    return nodes(lambda node: [*c10d(port), "--rdzv-id", name], **how)
+    return nodes(lambda node: [*c10d(port), "--rdzv_id", name], **how)
 
 
 def static_nodes():
     options = static()
-    nodes(lambda node: [*options, "--node-rank", node])
+    nodes(lambda node: [*options, "--node_rank", node])
 
 
 def killed_twice(place):
@@ -108,7 +111,7 @@ def require_killed(stderr, place):
 
 def restarts(options, place, environment=None, python=None):
     with Group() as group:
-        launcher = torchrun(group, ["--max-restarts", 2, *options()], killed_twice(place), 4, environment, python)
+        launcher = torchrun(group, ["--max_restarts", 2, *options()], killed_twice(place), 4, environment, python)
         group.wait(LIMIT)
         require_killed(launcher.stderr, place)
         formed([launcher], 4)
@@ -128,21 +131,37 @@ def refused(python):
         require("within" not in launcher.stderr, "a rank waited for its deadline")
 
 
+def summary(python=None):
+    """What ended the ranks stands in torchrun's own summary of the failures."""
+    with Group() as group:
+        launcher = torchrun(group, c10d(), ["--fail-device"], 4, {"MUSTER_FAULT_RANK": 2}, python)
+        group.wait(LIMIT)
+        require(launcher.code != 0, "the launcher ended well")
+        _, found, text = launcher.stderr.partition("Root Cause (first observed failure):")
+        require(found and re.search(r"traceback : muster: .*\n +rank 2 \(.*\) failed before it: the device burns\n", text),
+                f"the summary: {text}")
+
+
 def version(python):
+    """Of its torch; None where there is no torchrun. That of torch 1.13 does not run with Python 3.11."""
     done = subprocess.run([python, "-W", "ignore", "-c", "import torch.distributed.run; print(torch.__version__)"],
                           capture_output=True, text=True, check=False)
     found = re.match(r"(\d+)\.(\d+)", done.stdout)
-    if not found:
-        return None
-    return tuple(int(part) for part in found.groups())
+    number = found and tuple(int(part) for part in found.groups())
+    return number if number and number >= (2, 0) else None
 
 
 def of_old_torch(python):
+    """Before 2.4, rank 0 serves under c10d. Where the launcher serves, it must speak at least the protocol of 2.2."""
     number = version(python)
-    require(number is not None, f"{python} cannot import torch.distributed.run")
+    if number is None:
+        print(f"{python} has no torchrun that runs")
+        return {}
     name = f"torchrun {number[0]}.{number[1]}, "
     tests = {name + "c10d": functools.partial(mode, c10d, python=python),
-             name + "c10d, killed when formed": functools.partial(restarts, c10d, "formed", python=python)}
+             name + "what failed is in the summary": functools.partial(summary, python)}
+    if number != (2, 3):  # its c10d closes the rendezvous at the first failure, whatever the workers are
+        tests[name + "c10d, killed when formed"] = functools.partial(restarts, c10d, "formed", python=python)
     if number < (2, 2):
         return tests | {name + "static": functools.partial(refused, python)}
     return tests | {name + "static": functools.partial(mode, static, python=python),
@@ -158,6 +177,7 @@ TESTS = {
     "standalone, rank 0 serves": functools.partial(mode, ["--standalone"], environment=NOT_SHARED),
     "virtual local rank": virtual_local_rank,
     "the launcher's address, by TcpRendezvous": functools.partial(another_address, True),
+    "what failed is in the summary": summary,
     "another address, by TcpRendezvous": functools.partial(another_address, False),
     "two nodes, static": static_nodes,
     "two nodes, c10d": c10d_nodes,
@@ -175,4 +195,5 @@ if __name__ == "__main__":
         skip(f"{torch_python()} cannot import torch.distributed.run")
     for old in filter(None, os.environ.get("MUSTER_OLD_TORCH_PYTHONS", "").split(":")):
         TESTS |= of_old_torch(old)
-    sys.exit(main(TESTS))
+    chosen = sys.argv[2:]
+    sys.exit(main({name: test for name, test in TESTS.items() if all(word in name for word in chosen)}))

@@ -233,6 +233,7 @@ int main(int argc, char** argv) {
     } catch (const muster::Error& error) {
         fmt::print(stderr, "{}\n[{}; {}; about {}; shared {}]\n", error.what(), to_string(error.code()),
                    to_string(error.stage()), fmt::join(error.ranks(), " "), error.shared());
+        muster::write_error_file(error);
         return 3;
     } catch (const std::exception& error) {
         fmt::print(stderr, "worker: {}\n", error.what());
