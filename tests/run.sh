@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # tests/run.sh [--full]   installs what is missing, builds, runs every test and ends in "N passed, N failed, N skipped".
 #
-# --full adds every launcher (a missing one fails instead of being skipped), clang++, four versions of NCCL, the
-# sanitizers, clang-format and clang-tidy. MUSTER_BUILD_DIR names another folder than build/, MUSTER_TORCH_VENV a Python
-# environment that has torch, MUSTER_CUDA_ROOT and MUSTER_NCCL_ROOT a CUDA toolkit and NCCL.
+# --full adds every launcher (a missing one fails instead of being skipped), three older versions of torch, clang++,
+# four versions of NCCL, the sanitizers, clang-format and clang-tidy. MUSTER_BUILD_DIR names another folder than build/,
+# MUSTER_TORCH_VENV a Python environment that has torch, MUSTER_CUDA_ROOT and MUSTER_NCCL_ROOT a CUDA toolkit and NCCL.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tests/setup.sh
@@ -103,6 +103,7 @@ if [ $full = yes ]; then
     export MUSTER_FULL=1
     setup_packages build tests pip full checkers
     setup_torch || record failed 'set-up: torch'
+    setup_old_torch || record failed 'set-up: older versions of torch'
 else
     setup_packages build tests
 fi

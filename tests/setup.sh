@@ -5,6 +5,7 @@
 #   setup_packages GROUP...   build: compile and launch with Gloo; tests: Catch2; full: launchers and checkers of
 #                             --full; pip: with which the next three download
 #   setup_torch               makes MUSTER_TORCH_PYTHON, a Python that has torch
+#   setup_old_torch           adds to MUSTER_OLD_TORCH_PYTHONS, Pythons that have older ones, separated by ":"
 #   setup_nccl                makes MUSTER_CUDA_ROOT and MUSTER_NCCL_ROOT, each with include/ and lib/ or lib64/
 #   setup_nccl_versions       prints the folders of several versions of NCCL, oldest first
 #   setup_openmpi             prints the name of Open MPI's mpirun
@@ -220,6 +221,40 @@ setup_torch() {
         ) 9>"$folder.lock" || return 1
     fi
     export MUSTER_TORCH_PYTHON=$folder/bin/python
+}
+
+# setup_make_old_torch FOLDER VERSION: as setup_make_torch. Its CUDA libraries would be larger than all else; no GPU is
+# touched, so that stand-ins do.
+setup_make_old_torch() {
+    local folder=$1 package
+    setup_say "installing torch $2 in $folder"
+    rm -rf "$folder" && mkdir -p "$folder" && echo making >"$folder/.muster" && python3 -m venv "$folder" || return 1
+    local pip=("$folder/bin/python" -m pip --quiet --no-input --disable-pip-version-check --no-cache-dir install)
+    "${pip[@]}" filelock typing_extensions sympy networkx jinja2 fsspec &&
+        TMPDIR=$folder "${pip[@]}" --no-deps --only-binary :all: "torch==$2" || return 1
+    package=$(echo "$folder"/lib/python3*/site-packages/torch)
+    rm -rf "${package:?}"/{include,test}
+    python3 "$(dirname "${BASH_SOURCE[0]}")/support/cuda_stubs.py" "$package" >&2 && setup_imports_torch "$folder" || return 1
+    echo complete >"$folder/.muster"
+}
+
+# The first and the last that speak torch's wire protocol without PING, and the last before it had VALIDATE: 1.4 GB and
+# half a minute each. There are none for a Python that is newer than they are.
+setup_old_torch() {
+    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/muster version folder
+    mkdir -p "$cache" || return 1
+    for version in 2.4.1 2.2.2 2.1.2; do
+        folder=$cache/torch-$version
+        ( # two runs at once make it once
+            flock 9
+            [ "$(cat "$folder/.muster" 2>/dev/null)" = complete ] || setup_make_old_torch "$folder" "$version"
+        ) 9>"$folder.lock" || setup_say "torch $version could not be made"
+    done
+    for folder in "$cache"/torch-[0-9]*/; do
+        [ "$(cat "$folder.muster" 2>/dev/null)" = complete ] || continue
+        MUSTER_OLD_TORCH_PYTHONS=${MUSTER_OLD_TORCH_PYTHONS:+$MUSTER_OLD_TORCH_PYTHONS:}${folder}bin/python
+    done
+    export MUSTER_OLD_TORCH_PYTHONS
 }
 
 setup_has_library() {

@@ -100,6 +100,7 @@ int main(int argc, char** argv) {
     } catch (const muster::Error& error) {
         // A text that every rank throws has been logged once already.
         if (!error.shared()) fmt::print(stderr, "{}\n", error.what());
+        muster::write_error_file(error);
     } catch (const std::exception& error) {
         fmt::print(stderr, "quickstart: {}\n", error.what());
     }

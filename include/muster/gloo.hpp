@@ -16,5 +16,6 @@
 #include <muster/rendezvous/env.hpp>
 #include <muster/rendezvous/tcp.hpp>
 #include <muster/report/describe.hpp>
+#include <muster/report/error_file.hpp>
 #include <muster/topology.hpp>
 // IWYU pragma: end_exports

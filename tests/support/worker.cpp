@@ -2,6 +2,7 @@
 // One rank of a fault test: forms a mesh, adds up over the world, says so. Can be told to fail or to die on the way.
 //
 //   worker [--timeout MS] [--tp N] [--dp N] [--cp N] [--device N] [--share] [--max-ctas N] [--FAULT]...
+//   --port N              meet at 127.0.0.1:N, not where the launcher says
 //
 // FAULT is one of
 //   die-at-operation K    end without a word at the K-th store operation (from 1)
@@ -14,11 +15,19 @@
 //   die-after-operation   end without a word once an operation was called
 //   linger MS             keep the mesh open for so long
 // and MUSTER_FAULT_RANK, if set, limits it to that rank.
+//
+//   --kill-at RANK@PLACE,...   one for each attempt of torchrun: that rank ends by SIGKILL at one of
+//     start, store, hello, verdict   before the store is reached, once it is, hello said, the verdict heard
+//     connecting                     while the backend waits for the others, which come a second later
+//     connected, commit, formed      the backend connected, before the word that commits, with the mesh formed
 #include <fmt/format.h>
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -40,12 +49,43 @@ namespace {
 /// The options by name; what this process is to do to itself is among them.
 std::map<std::string, long, std::less<>> arguments;
 
-[[nodiscard]] bool has(std::string_view name) {
-    if (!arguments.contains(name)) return false;
-    const char* only = std::getenv("MUSTER_FAULT_RANK"); // NOLINT(concurrency-mt-unsafe): nobody sets variables here
-    const char* rank = std::getenv("RANK");              // NOLINT(concurrency-mt-unsafe)
-    return only == nullptr || rank == nullptr || std::string_view(only) == rank;
+[[nodiscard]] std::string_view variable(const char* name) {
+    const char* value = std::getenv(name); // NOLINT(concurrency-mt-unsafe): nobody sets variables here
+    return value == nullptr ? std::string_view() : std::string_view(value);
 }
+
+[[nodiscard]] bool has(std::string_view name) {
+    const std::string_view only = variable("MUSTER_FAULT_RANK"), rank = variable("RANK");
+    return arguments.contains(name) && (only.empty() || rank.empty() || only == rank);
+}
+
+/// Whom --kill-at kills in this attempt, and where.
+struct Kill {
+    std::string_view rank;
+    std::string_view place;
+
+    /// The entry of `list` for this attempt, if there is one.
+    static Kill of_this_attempt(std::string_view list) {
+        const std::string_view count = variable("TORCHELASTIC_RESTART_COUNT");
+        for (int skip = count.empty() ? 0 : std::stoi(std::string(count)); skip > 0 && !list.empty(); --skip)
+            list.remove_prefix(std::min(list.find(','), list.size() - 1) + 1);
+        const std::string_view entry = list.substr(0, list.find(','));
+        const std::size_t at = entry.find('@');
+        return at == std::string_view::npos ? Kill{} : Kill{entry.substr(0, at), entry.substr(at + 1)};
+    }
+
+    [[nodiscard]] bool is_me() const { return rank == variable("RANK"); }
+
+    [[noreturn]] void now() const {
+        fmt::print(stderr, "worker: rank {} is killed at {}\n", rank, place);
+        std::fflush(stderr);
+        (void)std::raise(SIGKILL);
+        std::abort();
+    }
+    void if_at(std::string_view here) const {
+        if (place == here && is_me()) now();
+    }
+} to_kill;
 
 [[noreturn]] void die(std::string_view where) {
     fmt::print(stderr, "worker: dies at {}\n", where);
@@ -59,7 +99,9 @@ public:
     explicit MortalStore(muster::AnyStore store) : store_(std::move(store)) {}
 
     void set(std::string_view key, std::string_view value, muster::Deadline deadline) {
+        if (key.find("/done/") != std::string_view::npos) to_kill.if_at("commit");
         live("set", key).set(key, value, deadline);
+        if (key.starts_with("hello/")) to_kill.if_at("hello");
     }
     std::string get(std::string_view key, muster::Deadline deadline) { return live("get", key).get(key, deadline); }
     bool wait(std::span<const std::string> keys, muster::Deadline deadline) {
@@ -73,6 +115,7 @@ public:
     }
     std::string compare_set(std::string_view key, std::string_view expected, std::string_view desired,
                             muster::Deadline deadline) {
+        if (key.ends_with("/decision")) to_kill.if_at("commit");
         return live("compare_set", key).compare_set(key, expected, desired, deadline);
     }
     void append(std::string_view key, std::string_view value, muster::Deadline deadline) {
@@ -101,9 +144,14 @@ private:
 struct MortalRendezvous {
     muster::EnvRendezvous inner;
 
-    [[nodiscard]] muster::Launch launch() const { return inner.launch(); }
+    [[nodiscard]] muster::Launch launch() const {
+        if (!arguments.contains("--port")) return inner.launch();
+        return muster::TcpRendezvous{"127.0.0.1", static_cast<std::uint16_t>(arguments["--port"])}.launch();
+    }
     [[nodiscard]] muster::Meeting connect(const muster::Launch& launch, muster::Deadline deadline) const {
+        to_kill.if_at("start");
         muster::Meeting meeting = inner.connect(launch, deadline);
+        to_kill.if_at("store");
         meeting.store = muster::AnyStore(MortalStore(std::move(meeting.store)));
         return meeting;
     }
@@ -119,12 +167,26 @@ public:
     }
 
     Communicator connect(muster::AnyStore& store, const muster::Session& session, muster::Deadline deadline) {
+        to_kill.if_at("verdict");
+        if (to_kill.place == "connecting") await_death();
         if (has("--slow-connect")) std::this_thread::sleep_for(std::chrono::milliseconds(arguments["--slow-connect"]));
         if (has("--die-connect")) die("connect");
         if (has("--fail-connect")) throw std::runtime_error("the network burns");
         Communicator world = Base::connect(store, session, deadline);
+        to_kill.if_at("connected");
         if (has("--stall")) std::this_thread::sleep_for(std::chrono::milliseconds(arguments["--stall"]));
         return world;
+    }
+
+private:
+    /// The rank to kill goes on to connect and is killed meanwhile; the others let it wait.
+    static void await_death() {
+        using namespace std::chrono_literals;
+        if (!to_kill.is_me()) return std::this_thread::sleep_for(1s);
+        std::thread([] {
+            std::this_thread::sleep_for(300ms);
+            to_kill.now();
+        }).detach();
     }
 };
 
@@ -141,6 +203,7 @@ void run() {
     using Mesh = muster::DeviceMesh<muster::dynamic, muster::dynamic, muster::dynamic, Faulty>;
     Mesh mesh(muster::Extents{.tp = extent("--tp").value_or(1), .dp = extent("--dp"), .cp = extent("--cp").value_or(1)},
               MortalRendezvous{}, options);
+    to_kill.if_at("formed");
     if (has("--die-after-commit")) die("after commit");
     example::Array<int> value({mesh.rank()});
     mesh.world().all_reduce(value, muster::sum);
@@ -158,6 +221,10 @@ int main(int argc, char** argv) {
     try {
         for (int i = 1; i < argc; ++i) {
             const std::string name = argv[i];
+            if (name == "--kill-at" && i + 1 < argc) {
+                to_kill = Kill::of_this_attempt(argv[++i]);
+                continue;
+            }
             const bool number = i + 1 < argc && std::string_view(argv[i + 1]).substr(0, 2) != "--";
             arguments[name] = number ? std::stol(argv[++i]) : 1;
         }
@@ -166,6 +233,7 @@ int main(int argc, char** argv) {
     } catch (const muster::Error& error) {
         fmt::print(stderr, "{}\n[{}; {}; about {}; shared {}]\n", error.what(), to_string(error.code()),
                    to_string(error.stage()), fmt::join(error.ranks(), " "), error.shared());
+        muster::write_error_file(error);
         return 3;
     } catch (const std::exception& error) {
         fmt::print(stderr, "worker: {}\n", error.what());

@@ -150,7 +150,7 @@ public:
     }
 
     [[noreturn]] void broken(const Act& act, const std::string& seen) {
-        die(errc::protocol, "do: see whether what listens there is muster's store or that of torch 2.5 or later", act,
+        die(errc::protocol, "do: see whether what listens there is muster's store or that of torch 2.2 or later", act,
             seen);
     }
 

@@ -4,10 +4,9 @@
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
 #include <muster/store/fd.hpp>
-#include <muster/store/printable.hpp>
+#include <muster/store/handshake.hpp>
 #include <muster/store/resolve.hpp>
 #include <muster/store/stream.hpp>
-#include <muster/store/wire.hpp>
 
 #include <fmt/format.h>
 
@@ -33,11 +32,24 @@
 
 namespace muster::inline v0_1::detail {
 
+/// Why a server that answers cannot be used, for error texts.
+struct Misfit {
+    std::string_view what;
+    std::string_view advice;
+};
+
+inline constexpr Misfit no_store{"is not a c10d store",
+                                 "see whether MASTER_ADDR and MASTER_PORT name the store of this job; it must be "
+                                 "muster's or that of torch 2.2 or later"};
+inline constexpr Misfit old_store{"is the store of torch 2.1 or older, which speaks another protocol",
+                                  "launch with torch 2.2 or later; or with --rdzv-backend=c10d, where a torchrun so "
+                                  "old leaves it to rank 0 to serve the store"};
+
 /// One try to reach a store at one address.
 struct Attempt {
-    Stream stream;        ///< open when it succeeded
-    std::string problem;  ///< why not
-    bool foreign = false; ///< something answered, but it does not speak the protocol
+    Stream stream;                  ///< open when it succeeded
+    std::string problem;            ///< why not
+    const Misfit* misfit = nullptr; ///< set when trying again cannot help
 };
 
 /// A socket bound to a free port can connect to itself when nobody listens there, and would take the port away from
@@ -75,34 +87,36 @@ struct Attempt {
     return fd;
 }
 
-/// VALIDATE and PING in one send; c10d of torch 2.5. The nonce must be these bytes: an older server takes them all for
-/// the length of a key, and only this one is too large for it to allocate.
+/// Whether a torch up to 2.1 serves there.
+[[nodiscard]] inline bool is_old_store(const Address& address, Deadline deadline) {
+    std::string problem;
+    Fd fd = connect_socket(address, deadline, problem);
+    if (!fd) return false;
+    Stream stream(std::move(fd));
+    return greet(stream, handshake_before_validate(), deadline).end == Greeting::End::store;
+}
+
+/// Connects and shakes hands: one round trip, two more where a server hangs up.
 [[nodiscard]] inline Attempt try_address(const Address& address, Deadline deadline) {
+    using namespace std::chrono_literals;
     Attempt attempt;
     Fd fd = connect_socket(address, deadline, attempt.problem);
     if (!fd) return attempt;
     Stream stream(std::move(fd));
-    constexpr std::uint32_t nonce = 0xFFFFFFFF;
-    const std::string hello =
-        RequestWriter(Opcode::validate).number(wire_magic).bytes() + RequestWriter(Opcode::ping).number(nonce).bytes();
-    Transfer transfer = stream.send(hello, deadline);
-    std::string echo;
-    while (transfer && echo.size() < sizeof nonce) {
-        char byte = 0;
-        transfer = stream.receive(&byte, 1, deadline);
-        if (!transfer) break;
-        echo += byte;
-        if (byte != '\xFF') {
-            echo += stream.pending();
-            attempt.foreign = true;
-            attempt.problem = fmt::format("it sent {}", printable(echo));
-            return attempt;
-        }
+    Greeting greeting = greet(stream, handshake(), deadline);
+    attempt.problem = std::move(greeting.seen);
+    switch (greeting.end) {
+        case Greeting::End::store: attempt.stream = std::move(stream); break;
+        case Greeting::End::foreign: attempt.misfit = &no_store; break;
+        case Greeting::End::hung_up:
+            // A store that starts, ends or has too much to do may hang up, too. A newer one that is back by now says
+            // nothing to the old words: that costs a second, not the deadline.
+            if (!is_old_store(address, deadline.at_most(1s))) break;
+            attempt.misfit = &old_store;
+            attempt.problem += " at VALIDATE; without it, it tells how many keys it has";
+            break;
+        case Greeting::End::silent: break;
     }
-    if (transfer)
-        attempt.stream = std::move(stream);
-    else
-        attempt.problem = fmt::format("connected, but then: {}", to_string(transfer));
     return attempt;
 }
 
@@ -136,7 +150,8 @@ using Resolve = std::function<Resolution(Deadline)>;
         const Resolution host = resolve_name(deadline);
         if (!host.problem.empty()) last = fmt::format("the name cannot be resolved: {}", host.problem);
         if (!host.addresses.empty()) tried.clear();
-        std::string foreign;
+        const Misfit* misfit = nullptr;
+        std::string met;
         for (std::size_t i = 0; i < host.addresses.size(); ++i) {
             // An address that swallows everything leaves time for the others and for trying anew.
             const auto slice = deadline.remaining() / static_cast<std::int64_t>(host.addresses.size() - i);
@@ -146,14 +161,14 @@ using Resolve = std::function<Resolution(Deadline)>;
             const std::string name = to_string(host.addresses[i]);
             tried += (tried.empty() ? "" : ", ") + name;
             last = fmt::format("{}: {}", name, attempt.problem);
-            if (attempt.foreign) foreign = last;
+            if (attempt.misfit == nullptr) continue;
+            misfit = attempt.misfit;
+            met = last;
         }
-        if (!foreign.empty())
-            throw Error(errc::protocol, Stage::store,
-                        fmt::format("what listens at {} is not a c10d store\n  seen: {}\n  do: see whether MASTER_ADDR "
-                                    "and MASTER_PORT name the store of this job; it must be muster's or that of torch "
-                                    "2.5 or later",
-                                    where, foreign));
+        if (misfit != nullptr)
+            throw Error(
+                errc::protocol, Stage::store,
+                fmt::format("what listens at {} {}\n  seen: {}\n  do: {}", where, misfit->what, met, misfit->advice));
         const auto left = std::chrono::duration_cast<Seconds>(deadline.remaining());
         std::this_thread::sleep_for(std::min(pause * jitter(random), left));
         pause = std::min(pause * 1.5, Seconds(1s));
@@ -163,8 +178,7 @@ using Resolve = std::function<Resolution(Deadline)>;
         errc::connection, Stage::store,
         fmt::format("no store could be reached at {} within {:.1f} s\n  addresses: {}; tries: {}\n  last seen: "
                     "{}\n  do: see whether the process that serves it (rank 0, or the launcher) runs there, and "
-                    "whether MASTER_ADDR and MASTER_PORT name it; a store older than torch 2.5 closes the "
-                    "connection",
+                    "whether MASTER_ADDR and MASTER_PORT name it",
                     where, Seconds(Deadline::Clock::now() - start).count(), tried.empty() ? "none" : tried, attempts,
                     last));
 }

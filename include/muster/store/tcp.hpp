@@ -29,7 +29,7 @@ namespace muster::inline v0_1 {
 /// anything that speaks c10d.
 enum class StoreServer { any, muster };
 
-/// A client of a TcpStoreServer or of the TCPStore of torch 2.5 and later (which torchrun serves).
+/// A client of a TcpStoreServer or of the TCPStore of torch 2.2 and later (which torchrun serves).
 ///
 /// `set`, `append` and `multi_set` have no reply. The server handles the requests of one connection in order, so they
 /// are seen by what this store asks next, and by others at some time after the call; they return before it. One that

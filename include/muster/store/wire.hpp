@@ -8,8 +8,9 @@
 #include <string_view>
 #include <type_traits>
 
-/// The c10d wire protocol, as the TCPStore of torch 2.5 and later speaks it. A request is one byte of code and a
-/// body; integers are little-endian; text is a 64-bit length and bytes. Replies come in the order of the requests.
+/// The c10d wire protocol, as the TCPStore of torch 2.2 and later speaks it; PING is there from 2.5 on. A request is
+/// one byte of code and a body; integers are little-endian; text is a 64-bit length and bytes. Replies come in the
+/// order of the requests.
 namespace muster::inline v0_1::detail {
 
 enum class Opcode : std::uint8_t {

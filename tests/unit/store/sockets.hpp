@@ -3,6 +3,7 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/store/connect.hpp>
+#include <muster/store/handshake.hpp>
 #include <muster/store/listen.hpp>
 #include <muster/store/resolve.hpp>
 #include <muster/store/stream.hpp>
@@ -69,6 +70,15 @@ public:
 private:
     muster::detail::Stream stream_;
 };
+
+/// A store's part of the handshake. False when the client says something else.
+inline bool shake_hands(muster::detail::Stream& stream) {
+    const std::string expected = muster::detail::handshake();
+    std::string words(expected.size(), '\0');
+    return stream.receive(words.data(), words.size(), RawClient::late()) && words == expected &&
+           stream.send(std::string(muster::detail::handshake_questions * sizeof(std::int64_t), '\0'),
+                       RawClient::late());
+}
 
 /// Accepts one connection after the other and does with it what a test wants, until the test ends.
 class FakeServer {

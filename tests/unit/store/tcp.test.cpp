@@ -44,8 +44,7 @@ Deadline soon() { return Deadline::after(30s); }
 FakeServer::Talk replies(std::string reply, bool stay = true) {
     return [reply = std::move(reply), stay](Stream& stream) {
         char bytes[10];
-        (void)stream.receive(bytes, sizeof bytes, soon());
-        (void)stream.send("\xFF\xFF\xFF\xFF", soon());
+        (void)shake_hands(stream);
         (void)stream.receive(bytes, 1, soon());
         (void)stream.pending();
         (void)stream.send(reply, soon());
@@ -120,9 +119,7 @@ TEST_CASE("a deadline in the middle of a message") {
 TEST_CASE("a server that reads nothing ends a large set at the deadline") {
     std::promise<void> over;
     FakeServer server([&over](Stream& stream) {
-        char bytes[10];
-        (void)stream.receive(bytes, sizeof bytes, soon());
-        (void)stream.send("\xFF\xFF\xFF\xFF", soon());
+        (void)shake_hands(stream);
         (void)over.get_future().wait_for(30s);
     });
     TcpStore store("127.0.0.1", server.port(), soon());
@@ -148,8 +145,7 @@ TEST_CASE("a wait that was done as it was cancelled") {
     // 0 and 1 come late; then the reply to num_keys.
     FakeServer server([](Stream& stream) {
         char bytes[64];
-        (void)stream.receive(bytes, 10, soon());
-        (void)stream.send("\xFF\xFF\xFF\xFF", soon());
+        (void)shake_hands(stream);
         (void)stream.receive(bytes, 1 + 8 + 8 + 4, soon()); // WAIT "/key"
         (void)stream.receive(bytes, 1, soon());             // CANCEL_WAIT
         (void)stream.send("\0\1"s, soon());
@@ -184,8 +180,7 @@ TEST_CASE("a value that is removed between wait and get is waited for again") {
     // First GET finds it gone; the second has it.
     FakeServer server([](Stream& stream) {
         char bytes[64];
-        (void)stream.receive(bytes, 10, soon());
-        (void)stream.send("\xFF\xFF\xFF\xFF", soon());
+        (void)shake_hands(stream);
         for (const std::string& value : {""s, "here"s}) {
             (void)stream.receive(bytes, 1 + 8 + 8 + 4, soon()); // WAIT "/key"
             (void)stream.send("\0"s, soon());
