@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <cstddef>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <latch>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+/// What the contestants of the rendezvous benchmark share: the ranks, the work and the clock.
+///
+/// The ranks are threads of one process, for every contestant, and so is the server. They are started, and whatever
+/// rank 0 does alone before others can connect (it listens, and connects to itself) is done, before the clock starts.
+/// It stops when the last rank has its answer and knows that all are done; nobody leaves before. Each run is a process
+/// of its own, as an init is: allocations are part of the time.
+namespace rendezvous {
+
+inline constexpr std::size_t message_bytes = 256;
+using Message = std::array<char, message_bytes>;
+using Clock = std::chrono::steady_clock;
+
+/// What a rank gives: other bytes for each rank.
+[[nodiscard]] inline Message gift_of(int rank) {
+    Message message;
+    auto state = static_cast<unsigned>(rank) * 2654435761U + 1;
+    for (char& byte : message) {
+        state = state * 1664525U + 1013904223U;
+        byte = static_cast<char>(state >> 24);
+    }
+    return message;
+}
+
+/// Takes a rank's gift into the answer, which is the sum of all, byte for byte.
+inline void take_in(Message& answer, std::span<const char> gift) {
+    if (gift.size() != message_bytes) throw std::runtime_error("a message has another size");
+    for (std::size_t i = 0; i < message_bytes; ++i) answer[i] = static_cast<char>(answer[i] + gift[i]);
+}
+
+[[nodiscard]] inline Message answer_of(int ranks) {
+    Message answer{};
+    for (int rank = 0; rank < ranks; ++rank) take_in(answer, gift_of(rank));
+    return answer;
+}
+
+inline void require_answer(std::span<const char> seen, const Message& wanted) {
+    if (!std::ranges::equal(seen, wanted)) throw std::runtime_error("a rank got a wrong answer");
+}
+
+[[nodiscard]] inline double milliseconds(Clock::duration time) {
+    return std::chrono::duration<double, std::milli>(time).count();
+}
+
+/// Each rank has a socket or two in this process.
+inline void raise_file_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// Runs part(rank, wanted answer) in a thread for each rank. The time from the moment that all may start to the end of
+/// the last one. Throws: what a rank threw; others that wait for it end by their own deadlines.
+template <class Part>
+[[nodiscard]] Clock::duration run(int ranks, const Part& part) {
+    const Message wanted = answer_of(ranks);
+    std::latch ready(ranks);
+    std::latch start(1);
+    std::latch ended(ranks);
+    std::vector<Clock::time_point> ends(static_cast<std::size_t>(ranks));
+    std::vector<std::exception_ptr> errors(static_cast<std::size_t>(ranks));
+    std::vector<std::thread> threads;
+    for (int rank = 0; rank < ranks; ++rank)
+        threads.emplace_back([&, rank, at = static_cast<std::size_t>(rank)] {
+            ready.count_down();
+            start.wait();
+            try {
+                // What it returns keeps the connection until all have ended.
+                const auto connection = part(rank, wanted);
+                ends[at] = Clock::now();
+                ended.arrive_and_wait();
+            } catch (...) {
+                errors[at] = std::current_exception();
+                ended.count_down();
+            }
+        });
+    ready.wait();
+    const auto began = Clock::now();
+    start.count_down();
+    for (std::thread& thread : threads) thread.join();
+    for (const auto& error : errors)
+        if (error) std::rethrow_exception(error);
+    return std::ranges::max(ends) - began;
+}
+
+[[nodiscard]] inline int number(const char* text) {
+    int value = 0;
+    const char* const end = text + std::strlen(text);
+    const auto [stop, failure] = std::from_chars(text, end, value);
+    if (failure != std::errc() || stop != end || value < 1) throw std::runtime_error("not a number of ranks");
+    return value;
+}
+
+/// The program of a contestant: PROGRAM RANKS. `measure` takes the number and returns the line to print.
+template <class Measure>
+[[nodiscard]] int program(int argc, char** argv, const Measure& measure) {
+    try {
+        if (argc != 2) throw std::runtime_error("wanted: the number of ranks");
+        raise_file_limit();
+        const std::string line = measure(number(argv[1]));
+        std::puts(line.c_str());
+        return 0;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
+        return 1;
+    }
+}
+
+} // namespace rendezvous
