@@ -6,13 +6,13 @@
 #include <fmt/format.h>
 #include <gloo/rendezvous/file_store.h>
 
+#include <stdlib.h>
+
 #include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <stdlib.h>
 
 #include "world.hpp"
 
@@ -26,7 +26,8 @@ class Folder {
 public:
     Folder() {
         const std::filesystem::path shm = "/dev/shm";
-        std::string name = (std::filesystem::exists(shm) ? shm : std::filesystem::temp_directory_path()) / "gloo.XXXXXX";
+        std::string name =
+            (std::filesystem::exists(shm) ? shm : std::filesystem::temp_directory_path()) / "gloo.XXXXXX";
         if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make a folder");
         path_ = name;
     }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fcntl.h>
+#include <pthread.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -11,7 +14,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
-#include <latch>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -62,42 +65,60 @@ inline void require_answer(std::span<const char> seen, const Message& wanted) {
     return std::chrono::duration<double, std::milli>(time).count();
 }
 
-/// Each rank has a socket or two in this process.
-inline void raise_file_limit() {
+/// Each rank has a socket or two in this process. The table of files of a process with threads grows slowly: whoever
+/// needs a larger one waits until no other thread can look at the old one. Ranks that are processes do not.
+inline void make_room_for_files(int ranks) {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
     limit.rlim_cur = limit.rlim_max;
     (void)::setrlimit(RLIMIT_NOFILE, &limit);
+    const int high = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3 * ranks + 64);
+    if (high >= 0) ::close(high);
 }
+
+/// std::latch and std::barrier look again and again for a while, at the cost of those that work.
+class Barrier {
+public:
+    explicit Barrier(int threads) {
+        if (::pthread_barrier_init(&barrier_, nullptr, static_cast<unsigned>(threads)) != 0)
+            throw std::runtime_error("cannot make a barrier");
+    }
+    Barrier(const Barrier&) = delete;
+    Barrier& operator=(const Barrier&) = delete;
+    ~Barrier() { ::pthread_barrier_destroy(&barrier_); }
+    void arrive_and_wait() { ::pthread_barrier_wait(&barrier_); }
+
+private:
+    pthread_barrier_t barrier_;
+};
 
 /// Runs part(rank, wanted answer) in a thread for each rank. The time from the moment that all may start to the end of
 /// the last one. Throws: what a rank threw; others that wait for it end by their own deadlines.
 template <class Part>
 [[nodiscard]] Clock::duration run(int ranks, const Part& part) {
     const Message wanted = answer_of(ranks);
-    std::latch ready(ranks);
-    std::latch start(1);
-    std::latch ended(ranks);
+    Barrier ready(ranks + 1);
+    Barrier start(ranks + 1);
+    Barrier ended(ranks);
     std::vector<Clock::time_point> ends(static_cast<std::size_t>(ranks));
     std::vector<std::exception_ptr> errors(static_cast<std::size_t>(ranks));
     std::vector<std::thread> threads;
     for (int rank = 0; rank < ranks; ++rank)
         threads.emplace_back([&, rank, at = static_cast<std::size_t>(rank)] {
-            ready.count_down();
-            start.wait();
+            ready.arrive_and_wait();
+            start.arrive_and_wait();
+            std::optional<decltype(part(rank, wanted))> connection;
             try {
-                // What it returns keeps the connection until all have ended.
-                const auto connection = part(rank, wanted);
-                ends[at] = Clock::now();
-                ended.arrive_and_wait();
+                connection.emplace(part(rank, wanted));
             } catch (...) {
                 errors[at] = std::current_exception();
-                ended.count_down();
             }
+            ends[at] = Clock::now();
+            ended.arrive_and_wait();
         });
-    ready.wait();
+    ready.arrive_and_wait();
     const auto began = Clock::now();
-    start.count_down();
+    start.arrive_and_wait();
     for (std::thread& thread : threads) thread.join();
     for (const auto& error : errors)
         if (error) std::rethrow_exception(error);
@@ -117,8 +138,9 @@ template <class Measure>
 [[nodiscard]] int program(int argc, char** argv, const Measure& measure) {
     try {
         if (argc != 2) throw std::runtime_error("wanted: the number of ranks");
-        raise_file_limit();
-        const std::string line = measure(number(argv[1]));
+        const int ranks = number(argv[1]);
+        make_room_for_files(ranks);
+        const std::string line = measure(ranks);
         std::puts(line.c_str());
         return 0;
     } catch (const std::exception& error) {
