@@ -59,23 +59,24 @@ private:
 
 std::string key_of(std::size_t i) { return "key " + std::to_string(i); }
 
-/// Connects all, then talks to all: each sets a key of its own and gets the one that its neighbour set.
+/// Connects all, then talks to all: each sets a key of its own, waits for its neighbour's and gets it.
 std::vector<RawClient> connect_and_ask(std::uint16_t port) {
     const std::string validate = RequestWriter(Opcode::validate).number(wire_magic).bytes();
     std::vector<RawClient> clients;
     clients.reserve(connections);
     for (std::size_t i = 0; i < connections; ++i)
         clients.emplace_back(port).send(validate + RequestWriter(Opcode::set).key(key_of(i)).value(key_of(i)).bytes());
+    for (std::size_t i = 0; i < connections; ++i)
+        clients[i].send(RequestWriter(Opcode::wait).count(1).key(key_of((i + 1) % connections)).bytes());
     for (std::size_t i = 0; i < connections; ++i) {
-        const std::string key = key_of((i + 1) % connections);
-        const std::string ask = RequestWriter(Opcode::wait).count(1).key(key).bytes();
-        clients[i].send(ask + RequestWriter(Opcode::get).key(key).bytes());
+        if (clients[i].read(1).front() != wire_wait_done)
+            throw std::runtime_error("client " + std::to_string(i) + " waits in vain");
+        clients[i].send(RequestWriter(Opcode::get).key(key_of((i + 1) % connections)).bytes());
     }
     for (std::size_t i = 0; i < connections; ++i) {
-        const std::string key = key_of((i + 1) % connections);
-        if (clients[i].read(1).front() != wire_wait_done ||
-            get_int<std::uint64_t>(clients[i].read(sizeof(std::uint64_t)).data()) != key.size() ||
-            clients[i].read(key.size()) != key)
+        const std::string value = key_of((i + 1) % connections);
+        if (get_int<std::uint64_t>(clients[i].read(sizeof(std::uint64_t)).data()) != value.size() ||
+            clients[i].read(value.size()) != value)
             throw std::runtime_error("client " + std::to_string(i) + " got a wrong answer");
     }
     return clients;
