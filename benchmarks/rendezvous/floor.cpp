@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // floor RANKS   one message each way over bare sockets: a server on epoll reads everybody's message and, when it has
 // all, sends everybody the answer. That all have come is all that a rank learns. Prints the time.
-#include <fmt/format.h>
-
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -139,7 +137,7 @@ std::string measure(int ranks) {
     first.push_back(connect_to(address));
     std::jthread thread([&] { server.run(); });
 
-    const auto time = rendezvous::run(ranks, [&](int rank, const Message& wanted) {
+    const auto times = rendezvous::run(ranks, [&](int rank, const Message& wanted) {
         Socket socket = rank == 0 ? std::move(first[0]) : connect_to(address);
         const Message gift = rendezvous::gift_of(rank);
         if (::send(socket.fd(), gift.data(), gift.size(), MSG_NOSIGNAL) != std::ssize(gift))
@@ -150,7 +148,7 @@ std::string measure(int ranks) {
         rendezvous::require_answer(answer, wanted);
         return socket;
     });
-    return fmt::format(R"({{"ms":{:.3f}}})", rendezvous::milliseconds(time));
+    return times.text() + "}";
 }
 
 } // namespace

@@ -54,7 +54,7 @@ private:
 };
 
 struct Phases {
-    Clock::time_point connected, called, answered, committed;
+    Clock::time_point connected, called, answered;
     int waits = 0;
 };
 
@@ -77,7 +77,7 @@ std::string measure(int ranks) {
     for (int rank = 0; rank < ranks; ++rank) records.push_back(make_record(launch_of(rank, ranks, port)));
     std::vector<Phases> phases(static_cast<std::size_t>(ranks));
 
-    const auto time = rendezvous::run(ranks, [&](int rank, const rendezvous::Message& wanted) {
+    const auto times = rendezvous::run(ranks, [&](int rank, const rendezvous::Message& wanted) {
         Phases& phase = phases[static_cast<std::size_t>(rank)];
         auto meeting = std::make_unique<Meeting>(
             rank == 0 ? std::move(*first) : muster::detail::meet_at_endpoint(launch_of(rank, ranks, port), deadline));
@@ -99,19 +99,16 @@ std::string measure(int ranks) {
         }
         phase.answered = Clock::now();
         commit(store, session, deadline, timeout, {});
-        phase.committed = Clock::now();
         return meeting;
     });
 
     const auto last = [&](Clock::time_point Phases::*phase) {
-        const auto began = std::ranges::max(phases, {}, &Phases::committed).committed - time;
-        return rendezvous::milliseconds(std::ranges::max(phases, {}, phase).*phase - began);
+        return rendezvous::milliseconds(std::ranges::max(phases, {}, phase).*phase - times.began);
     };
     const int waits = std::ranges::max(std::span(phases).subspan(1), {}, &Phases::waits).waits;
-    return fmt::format(R"({{"ms":{:.3f},"connected":{:.3f},"called":{:.3f},"answered":{:.3f},)"
-                       R"("waits_per_rank":{},"waits_of_rank_0":{}}})",
-                       rendezvous::milliseconds(time), last(&Phases::connected), last(&Phases::called),
-                       last(&Phases::answered), waits, phases[0].waits);
+    return fmt::format(R"({},"connected":{:.3f},"called":{:.3f},"answered":{:.3f},"waits":{},"waits_of_rank_0":{}}})",
+                       times.text(), last(&Phases::connected), last(&Phases::called), last(&Phases::answered), waits,
+                       phases[0].waits);
 }
 
 } // namespace

@@ -12,7 +12,8 @@ take turns, each a process of its own.
     gloo_file  gloo::rendezvous::FileStore on tmpfs
 
 "connected", "called" and "answered" say when the last of muster's ranks had done so. waits_per_rank counts how often a
-rank other than 0 waits for others in call_roll and commit. server_memory is the growth of a process that serves nothing
+rank other than 0 waits for others in call_roll and commit (the answer is none of an init's); switches, how often a rank
+waited for anything, a reply for instance: the median rank's voluntary context switches. server_memory is the growth of a process that serves nothing
 but muster's store to ranks in another process, at its highest.
 
 whole_process: mpirun -n 8, from its start to its end: a mesh on Gloo (world and three axes), MPI_Init alone, torch's
@@ -63,8 +64,8 @@ def run(command, environment=None):
 
 
 def medians(rows):
-    """One object of the medians of objects with the same numbers; the most of those that are whole."""
-    return {key: max(row[key] for row in rows) if isinstance(rows[0][key], int)
+    """One object of the medians of objects with the same numbers; the most of the counts of waits."""
+    return {key: max(row[key] for row in rows) if key.startswith("waits")
             else round(statistics.median(row[key] for row in rows), 3) for key in rows[0]}
 
 
@@ -78,16 +79,19 @@ def in_turns(contestants):
     return found
 
 
-def roll_call(programs, ranks):
-    there = {name: lambda name=name: run([str(programs / f"rendezvous-{name}"), str(ranks)])[1]
-             for name in CONTESTANTS if (programs / f"rendezvous-{name}").exists()}
-    found = {name: medians(rows) for name, rows in in_turns(there).items()}
-    row = {"bench": "roll_call", "ranks": ranks}
-    row |= {f"{name}_ms": found[name]["ms"] if name in found else None for name in CONTESTANTS}
-    muster = found["muster"]
-    row["waits_per_rank"] = muster["waits_per_rank"]
-    row |= {phase: muster[phase] for phase in ["connected", "called", "answered"]}
-    return row
+def roll_calls(programs):
+    """A row for each size. The sizes take turns as the contestants do."""
+    there = {(name, ranks): lambda name=name, ranks=ranks: run([str(programs / f"rendezvous-{name}"), str(ranks)])[1]
+             for ranks in SIZES for name in CONTESTANTS if (programs / f"rendezvous-{name}").exists()}
+    found = {who: medians(rows) for who, rows in in_turns(there).items()}
+    for ranks in SIZES:
+        of = {name: found.get((name, ranks), {}) for name in CONTESTANTS}
+        row = {"bench": "roll_call", "ranks": ranks}
+        row |= {f"{name}_ms": of[name].get("ms") for name in CONTESTANTS}
+        row["waits_per_rank"] = of["muster"]["waits"]
+        row |= {phase: of["muster"][phase] for phase in ["connected", "called", "answered"]}
+        row |= {f"{name}_switches": of[name].get("switches") for name in CONTESTANTS}
+        yield row
 
 
 def server_memory(programs, ranks):
@@ -159,12 +163,14 @@ def main():
         print(json.dumps(row), flush=True)
         rows.append(row)
 
-    for ranks in SIZES:
-        add(roll_call(programs, ranks))
+    for row in roll_calls(programs):
+        add(row)
     add(server_memory(programs, SIZES[-1]))
     add(whole_process(programs, sys.argv[2], python))
     torch = {"torch": results.output_of([python, "-c", "import torch; print(torch.__version__)"])} if python else {}
-    path = results.write("rendezvous", build, rows, {"mpirun": results.output_of([sys.argv[2], "--version"]), **torch})
+    gloo = results.output_of(["dpkg-query", "-W", "-f", "${Version}", "libgloo-dev"])
+    path = results.write("rendezvous", build, rows,
+                         {"mpirun": results.output_of([sys.argv[2], "--version"]), "libgloo-dev": gloo, **torch})
     path.with_suffix(".svg").write_text(plot.roll_call([row for row in rows if row["bench"] == "roll_call"]))
 
     for what, value, budget in verdicts(rows):

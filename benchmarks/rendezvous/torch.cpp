@@ -59,7 +59,7 @@ std::string measure(int ranks) {
     std::vector<std::string> keys;
     for (int rank = 0; rank < ranks; ++rank) keys.push_back("message/" + std::to_string(rank));
 
-    const auto time = rendezvous::run(ranks, [&](int rank, const rendezvous::Message& wanted) {
+    const auto times = rendezvous::run(ranks, [&](int rank, const rendezvous::Message& wanted) {
         Store store = rank == 0 ? first : c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options);
         const auto gift = rendezvous::gift_of(rank);
         store->set(keys[static_cast<std::size_t>(rank)], Bytes(gift.begin(), gift.end()));
@@ -78,7 +78,7 @@ std::string measure(int ranks) {
         meet(*store, ranks);
         return store;
     });
-    return R"({"ms":)" + std::to_string(rendezvous::milliseconds(time)) + "}";
+    return times.text() + "}";
 }
 
 } // namespace

@@ -92,21 +92,42 @@ private:
     pthread_barrier_t barrier_;
 };
 
-/// Runs part(rank, wanted answer) in a thread for each rank. The time from the moment that all may start to the end of
-/// the last one. Throws: what a rank threw; others that wait for it end by their own deadlines.
+struct Times {
+    Clock::time_point began; ///< all may start
+    Clock::time_point ended; ///< the last rank has ended
+    long switches = 0;       ///< how often a rank gave the processor away to wait for something, the median
+
+    /// As the beginning of a JSON object.
+    [[nodiscard]] std::string text() const {
+        std::array<char, 96> text{};
+        (void)std::snprintf(text.data(), text.size(), R"({"ms":%.3f,"switches":%ld)", milliseconds(ended - began),
+                            switches);
+        return text.data();
+    }
+};
+
+[[nodiscard]] inline long switches_so_far() {
+    rusage usage{};
+    return ::getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+}
+
+/// Runs part(rank, wanted answer) in a thread for each rank.
+/// Throws: what a rank threw; others that wait for it end by their own deadlines.
 template <class Part>
-[[nodiscard]] Clock::duration run(int ranks, const Part& part) {
+[[nodiscard]] Times run(int ranks, const Part& part) {
     const Message wanted = answer_of(ranks);
     Barrier ready(ranks + 1);
     Barrier start(ranks + 1);
     Barrier ended(ranks);
     std::vector<Clock::time_point> ends(static_cast<std::size_t>(ranks));
+    std::vector<long> switches(static_cast<std::size_t>(ranks));
     std::vector<std::exception_ptr> errors(static_cast<std::size_t>(ranks));
     std::vector<std::thread> threads;
     for (int rank = 0; rank < ranks; ++rank)
         threads.emplace_back([&, rank, at = static_cast<std::size_t>(rank)] {
             ready.arrive_and_wait();
             start.arrive_and_wait();
+            const long before = switches_so_far();
             std::optional<decltype(part(rank, wanted))> connection;
             try {
                 connection.emplace(part(rank, wanted));
@@ -114,6 +135,7 @@ template <class Part>
                 errors[at] = std::current_exception();
             }
             ends[at] = Clock::now();
+            switches[at] = switches_so_far() - before;
             ended.arrive_and_wait();
         });
     ready.arrive_and_wait();
@@ -122,7 +144,8 @@ template <class Part>
     for (std::thread& thread : threads) thread.join();
     for (const auto& error : errors)
         if (error) std::rethrow_exception(error);
-    return std::ranges::max(ends) - began;
+    std::ranges::nth_element(switches, switches.begin() + ranks / 2);
+    return {began, std::ranges::max(ends), switches[static_cast<std::size_t>(ranks / 2)]};
 }
 
 [[nodiscard]] inline int number(const char* text) {
