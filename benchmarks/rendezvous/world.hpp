@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <new>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -111,6 +113,10 @@ struct Times {
     return ::getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
 }
 
+/// Ranks that are processes have a heap each, from their start. Threads otherwise share some, and wait for each other.
+inline void allow_heaps(int ranks) { (void)::mallopt(M_ARENA_MAX, ranks + 8); }
+inline void make_heap() { ::operator delete(::operator new(64 * 1024)); }
+
 /// Runs part(rank, wanted answer) in a thread for each rank.
 /// Throws: what a rank threw; others that wait for it end by their own deadlines.
 template <class Part>
@@ -125,6 +131,7 @@ template <class Part>
     std::vector<std::thread> threads;
     for (int rank = 0; rank < ranks; ++rank)
         threads.emplace_back([&, rank, at = static_cast<std::size_t>(rank)] {
+            make_heap();
             ready.arrive_and_wait();
             start.arrive_and_wait();
             const long before = switches_so_far();
@@ -163,6 +170,7 @@ template <class Measure>
         if (argc != 2) throw std::runtime_error("wanted: the number of ranks");
         const int ranks = number(argv[1]);
         make_room_for_files(ranks);
+        allow_heaps(ranks);
         const std::string line = measure(ranks);
         std::puts(line.c_str());
         return 0;
