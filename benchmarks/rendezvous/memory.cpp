@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// memory RANKS   how much the resident memory of a process that only serves a store grows, at its highest, while so
-// many ranks in another process hold a whole init's roll call over it: connect, roll call, everybody's payload to rank
-// 0, commit. Prints MiB.
+// memory RANKS   how much the resident memory of rank 0's process grows, at its highest, from before it serves the
+// store until all ranks have committed; the other ranks are threads of another process. Prints MiB.
 #include <muster/launch/launch.hpp>
 #include <muster/rendezvous/concept.hpp>
 #include <muster/rendezvous/endpoint.hpp>
 #include <muster/roll_call/record.hpp>
 #include <muster/roll_call/roll_call.hpp>
 #include <muster/roll_call/session.hpp>
-#include <muster/store/tcp_server.hpp>
+#include <muster/store/listen.hpp>
 
 #include <fmt/format.h>
 
@@ -59,7 +58,7 @@ public:
     template <class T>
     [[nodiscard]] T take() {
         T value{};
-        if (::read(ends_[0], &value, sizeof value) != sizeof value) throw std::runtime_error("the server ended");
+        if (::read(ends_[0], &value, sizeof value) != sizeof value) throw std::runtime_error("rank 0 ended");
         return value;
     }
     void close_writer() {
@@ -71,56 +70,56 @@ private:
     int ends_[2] = {-1, -1};
 };
 
-/// The server's process: port out, growth out when told that all is done.
-void serve(Pipe& out, Pipe& in) {
+muster::Launch launch_of(int rank, int ranks, std::uint16_t port) {
+    muster::Launch launch;
+    launch.rank = rank;
+    launch.world_size = ranks;
+    launch.endpoint = {"127.0.0.1", port};
+    return launch;
+}
+
+/// A rank's part of an init, without a backend.
+muster::Meeting take_part(const muster::Launch& launch) {
+    const Deadline deadline = Deadline::after(timeout);
+    muster::Meeting meeting = muster::detail::meet_at_endpoint(launch, deadline);
+    const auto gift = rendezvous::gift_of(launch.rank);
+    const auto session = call_roll(meeting.store, make_record(launch), {gift.data(), gift.size()}, deadline, timeout,
+                                   {}, meeting.serves());
+    if (launch.rank == 0) (void)muster::detail::payloads(meeting.store, session, deadline);
+    commit(meeting.store, session, deadline, timeout, {});
+    return meeting;
+}
+
+/// Rank 0's process: tells the growth when all have committed.
+void serve(int ranks, std::uint16_t port, Pipe& out) {
     std::ofstream("/proc/self/clear_refs") << "5"; // the highest so far is the present again
     const long before = status_of("VmRSS");
-    const muster::TcpStoreServer server("127.0.0.1", 0);
-    out.put(server.port());
-    (void)in.take<char>();
+    const muster::Meeting meeting = take_part(launch_of(0, ranks, port));
     out.put(status_of("VmHWM") - before);
 }
 
-void call(int ranks, std::uint16_t port) {
-    (void)rendezvous::run(ranks, [&](int rank, const rendezvous::Message&) {
-        const Deadline deadline = Deadline::after(timeout);
-        muster::Launch launch;
-        launch.rank = rank;
-        launch.world_size = ranks;
-        launch.endpoint = {"127.0.0.1", port};
-        launch.endpoint_is_served = true;
-        auto meeting = std::make_unique<muster::Meeting>(muster::detail::meet_at_endpoint(launch, deadline));
-        const auto gift = rendezvous::gift_of(rank);
-        const auto session =
-            call_roll(meeting->store, make_record(launch), {gift.data(), gift.size()}, deadline, timeout, {}, false);
-        if (rank == 0) (void)muster::detail::payloads(meeting->store, session, deadline);
-        commit(meeting->store, session, deadline, timeout, {});
-        return meeting;
-    });
-}
-
 std::string measure(int ranks) {
+    const std::uint16_t port = muster::detail::listen_on("127.0.0.1", 0).port; // free again at once
     Pipe from_server;
-    Pipe to_server;
     const pid_t server = ::fork();
     if (server < 0) throw std::runtime_error("cannot fork");
     if (server == 0) {
         int status = 1;
         try {
-            to_server.close_writer(); // so that the end of the other process is seen
-            serve(from_server, to_server);
+            serve(ranks, port, from_server);
             status = 0;
         } catch (const std::exception& error) {
-            std::fprintf(stderr, "server: %s\n", error.what());
+            std::fprintf(stderr, "rank 0: %s\n", error.what());
         }
         ::_exit(status);
     }
     from_server.close_writer();
-    call(ranks, from_server.take<std::uint16_t>());
-    to_server.put('.');
+    (void)rendezvous::run(ranks - 1, [&](int rank, const rendezvous::Message&) {
+        return std::make_unique<muster::Meeting>(take_part(launch_of(rank + 1, ranks, port)));
+    });
     const long grown = from_server.take<long>();
     int status = 0;
-    if (::waitpid(server, &status, 0) != server || status != 0) throw std::runtime_error("the server failed");
+    if (::waitpid(server, &status, 0) != server || status != 0) throw std::runtime_error("rank 0 failed");
     return fmt::format(R"({{"mib":{:.1f}}})", static_cast<double>(grown) / 1024);
 }
 

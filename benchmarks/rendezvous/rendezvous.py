@@ -13,8 +13,8 @@ take turns, each a process of its own.
 
 "connected", "called" and "answered" say when the last of muster's ranks had done so. waits_per_rank counts how often a
 rank other than 0 waits for others in call_roll and commit (the answer is none of an init's); switches, how often a rank
-waited for anything, a reply for instance: the median rank's voluntary context switches. server_memory is the growth of a process that serves nothing
-but muster's store to ranks in another process, at its highest.
+waited for anything, a reply for instance: the median rank's voluntary context switches. server_memory is the growth of
+the memory of rank 0's process, at its highest, from before it serves to the end of the commit.
 
 whole_process: mpirun -n 8, from its start to its end: a mesh on Gloo (world and three axes), MPI_Init alone, torch's
 init_process_group("gloo") and nothing (true). init_ms is the time inside rank 0, which holds that others start later.
