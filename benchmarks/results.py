@@ -52,7 +52,7 @@ def versions(build):
     compiler = shlex.split(commands[0]["command"])
     compiler = compiler[1] if "ccache" in compiler[0] else compiler[0]
     nccl = (chosen["nccl_root"] or chosen["cudart_root"]) + "/include/nccl.h"
-    return {
+    found = {
         "compiler": output_of([compiler, "--version"]),
         "optimization": chosen["optimization"],
         "muster": found_in(FOLDER.parents[1] / "meson.build", r"^  version: '(.*)'"),
@@ -60,6 +60,7 @@ def versions(build):
         "cuda_runtime_api.h": found_in(chosen["cudart_root"] + "/include/cuda_runtime_api.h",
                                        r"^#define CUDART_VERSION\s+(\d+)"),
     }
+    return {name: version for name, version in found.items() if version}
 
 
 def write(name, build, rows, more):

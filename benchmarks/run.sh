@@ -3,24 +3,26 @@
 # benchmarks/run.sh NAME   installs what is missing, builds, measures, prints a JSON object a line, and writes them with
 # the machine and the versions to benchmarks/results/NAME-DATE.json.
 #
-#   wrapper   instructions and allocations of a call on muster's NCCL communicator beside the raw NCCL call
+#   rendezvous  time of the roll call of 8 to 1024 ranks beside torch's store, Gloo's file store and bare sockets; of a
+#               whole mesh under mpirun beside MPI_Init and torch's process group; memory of the server
+#   wrapper     instructions and allocations of a call on muster's NCCL communicator beside the raw NCCL call
 #
-# MUSTER_BUILD_DIR names another folder than build/, MUSTER_CUDA_ROOT and MUSTER_NCCL_ROOT a CUDA toolkit and NCCL.
+# MUSTER_BUILD_DIR names another folder than build/, MUSTER_CUDA_ROOT and MUSTER_NCCL_ROOT a CUDA toolkit and NCCL,
+# MUSTER_TORCH_VENV a Python environment that has torch.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tests/setup.sh
 
 build_dir=${MUSTER_BUILD_DIR:-build}/benchmarks
 
-# build TARGET...: optimised, whatever the environment says; the output is shown when it fails.
+# build TARGET...: optimised, whatever the environment says, with `options`; the output is shown when it fails.
 build() {
     local log again=
     log=$(mktemp)
     [ ! -e "$build_dir/build.ninja" ] || again=--reconfigure
     if ! {
         CXXFLAGS='' meson setup $again "$build_dir" -Doptimization=2 -Ddebug=true -Dbenchmarks=enabled \
-            -Dtests=disabled -Dexamples=disabled -Dnccl=enabled \
-            -Dcudart_root="$MUSTER_CUDA_ROOT" -Dnccl_root="$MUSTER_NCCL_ROOT" && ninja -C "$build_dir" "$@"
+            -Dtests=disabled -Dexamples=disabled "${options[@]}" && ninja -C "$build_dir" "$@"
     } >"$log" 2>&1 </dev/null; then
         tail -n 200 "$log" >&2
         rm -f "$log"
@@ -29,14 +31,29 @@ build() {
     rm -f "$log"
 }
 
+rendezvous() {
+    local torch=
+    setup_packages build benchmarks
+    if setup_torch; then
+        torch=$("$MUSTER_TORCH_PYTHON" -c \
+            'import importlib.util; print(*importlib.util.find_spec("torch").submodule_search_locations)')
+    else
+        echo "torch is not here and could not be installed: its numbers will be null" >&2
+    fi
+    options=(-Dnccl=disabled -Dgloo=enabled -Dtorch_root="$torch")
+    build rendezvous
+    python3 benchmarks/rendezvous/rendezvous.py "$build_dir" "$(setup_openmpi)" "${torch:+$MUSTER_TORCH_PYTHON}"
+}
+
 wrapper() {
     setup_packages build benchmarks
     setup_nccl
+    options=(-Dnccl=enabled -Dgloo=auto -Dtorch_root= -Dcudart_root="$MUSTER_CUDA_ROOT" -Dnccl_root="$MUSTER_NCCL_ROOT")
     build benchmarks/wrapper benchmarks/wrapper-allocations
     python3 benchmarks/wrapper.py "$build_dir"
 }
 
 case "$#:${1-}" in
-    1:wrapper) "$1" ;;
-    *) sed -n '3,8s/^# \{0,1\}//p' benchmarks/run.sh >&2; exit 2 ;;
+    1:rendezvous | 1:wrapper) "$1" ;;
+    *) sed -n '3,11s/^# \{0,1\}//p' benchmarks/run.sh >&2; exit 2 ;;
 esac

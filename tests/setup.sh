@@ -86,6 +86,7 @@ setup_missing() {
                 ;;
             benchmarks)
                 setup_want valgrind "Valgrind's callgrind" setup_has valgrind
+                setup_want libopenmpi-dev "Open MPI's headers" pkg-config --exists ompi-c
                 ;;
             checkers) # not every distribution has them
                 setup_want "clang-format-$setup_llvm_version" 'clang-format' setup_llvm clang-format
