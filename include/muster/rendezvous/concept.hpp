@@ -4,45 +4,58 @@
 #include <muster/core/deadline.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/store/any_store.hpp>
-#include <muster/store/tcp_server.hpp>
 
 #include <chrono>
 #include <concepts>
-#include <memory>
+#include <functional>
 #include <utility>
 
 namespace muster::inline v0_1 {
 
-/// A connected store, and the server behind it where this rank runs it.
+/// A connected store, and what the policy that connected it has to do when this rank leaves.
 class Meeting {
 public:
-    explicit Meeting(AnyStore connected, std::unique_ptr<TcpStoreServer> server = nullptr)
-        : store(std::move(connected)),
-          server_(std::move(server)) {}
+    /// Called once, after the store was closed. Blocks: at most to the deadline and a few seconds. Must not throw.
+    using Leave = std::function<void(Deadline)>;
 
-    Meeting(Meeting&&) noexcept = default;
+    /// `serves` says that the store ends with this process.
+    explicit Meeting(AnyStore connected, Leave leave = {}, bool serves = false)
+        : store(std::move(connected)),
+          leave_(std::move(leave)),
+          serves_(serves) {}
+
+    Meeting(Meeting&& other) noexcept
+        : store(std::move(other.store)),
+          leave_(std::exchange(other.leave_, nullptr)),
+          serves_(std::exchange(other.serves_, false)) {}
     Meeting& operator=(Meeting&&) = delete;
     Meeting(const Meeting&) = delete;
     Meeting& operator=(const Meeting&) = delete;
     ~Meeting() { leave(Deadline::after(std::chrono::seconds(1))); }
 
-    /// Leaves the store. The rank that serves it stays until all others have left.
-    /// Blocks: on that rank, at most to the deadline and two seconds.
+    /// Leaves the store; the rank that serves it stays until all others have left.
     void leave(Deadline deadline) noexcept {
         store = AnyStore();
-        if (!server_) return;
-        // The ranks leave at once when they close; a stray client must not keep this one.
-        (void)server_->drain(deadline.at_most(std::chrono::seconds(2)));
-        server_.reset();
+        serves_ = false;
+        if (const Leave last = std::exchange(leave_, nullptr)) last(deadline);
+    }
+
+    /// Adds what is to be done first when this rank leaves.
+    void before_leaving(std::function<void()> first) {
+        leave_ = [first = std::move(first), then = std::move(leave_)](Deadline deadline) {
+            first();
+            if (then) then(deadline);
+        };
     }
 
     /// Whether the store ends with this process.
-    [[nodiscard]] bool serves() const noexcept { return server_ != nullptr; }
+    [[nodiscard]] bool serves() const noexcept { return serves_; }
 
     AnyStore store;
 
 private:
-    std::unique_ptr<TcpStoreServer> server_;
+    Leave leave_;
+    bool serves_ = false;
 };
 
 /// A way for the ranks of a job to meet.

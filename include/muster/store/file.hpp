@@ -69,14 +69,22 @@ public:
     /// Where it is, without relative parts.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
 
+    /// Whether the path still leads to the folder that it led to at first.
+    [[nodiscard]] bool in_place() const {
+        require_open();
+        int error = 0;
+        const detail::Fd top = detail::open_folder(AT_FDCWD, path_.string(), error);
+        return top && is_first(top);
+    }
+
     void set(std::string_view key, std::string_view value, Deadline deadline) {
         detail::require_key(key);
         detail::require_value(key, value);
         require_time(deadline);
         detail::FileChain chain = change(key);
         const auto fresh = written(chain, {Kind::value, std::string(key), std::string(value), value.size()});
-        const std::uint64_t version = place(chain, fresh, chain.newest().version, deadline);
-        if (version % tidy_each == 0) chain.tidy(version);
+        const std::uint64_t number = place(chain, fresh, chain.newest().number, deadline);
+        if (number % tidy_each == 0) chain.tidy(number);
     }
 
     [[nodiscard]] std::string get(std::string_view key, Deadline deadline) {
@@ -112,8 +120,8 @@ public:
         detail::require_key(key);
         std::int64_t total = 0;
         modify(key, deadline, [&](detail::KeyTable& table) {
-            if (const auto sum = table.add(key, n)) {
-                total = *sum;
+            if (const auto result = table.add(key, n)) {
+                total = *result;
                 return;
             }
             throw Error(errc::invalid_argument, Stage::store,
@@ -144,7 +152,7 @@ public:
             const auto newest = chain.newest();
             const std::uint64_t total = newest.total + value.size();
             if (total > max_grown_value_bytes) refuse_growth(key);
-            after = newest.version;
+            after = newest.number;
             if (is_whole(after + 1)) { // now and then the whole value, which takes its place or is written again
                 std::string whole = chain.value(after).value_or("");
                 if (value.size() > max_grown_value_bytes - std::min(max_grown_value_bytes, whole.size()))
@@ -225,8 +233,8 @@ private:
     /// From so many keys on a list of the folder costs less than a look at each.
     static constexpr std::size_t few_keys = 4;
 
-    static constexpr bool is_whole(std::uint64_t version) noexcept {
-        return version % detail::FileChain::whole_each == 0;
+    static constexpr bool is_whole(std::uint64_t number) noexcept {
+        return number % detail::FileChain::whole_each == 0;
     }
 
     [[noreturn]] static void refuse_growth(std::string_view key) {
@@ -255,15 +263,19 @@ private:
         return fmt::format("{}{}-{}-{}", detail::FileChain::fresh_prefix, writer_, ::getpid(), ++count_);
     }
 
+    [[nodiscard]] bool is_first(const detail::Fd& top) const {
+        const struct stat now = detail::status_of(top, path_.string());
+        const struct stat first = detail::status_of(folder_, path_.string());
+        return now.st_dev == first.st_dev && now.st_ino == first.st_ino;
+    }
+
     /// The folder as it is now. Throws when it is another than at first: the keys would be gone without a word.
     [[nodiscard]] detail::Fd open_top() const {
         require_open();
         int error = 0;
         detail::Fd top = detail::open_folder(AT_FDCWD, path_.string(), error);
         if (!top) detail::file_trouble("open the folder", path_.string(), error);
-        const struct stat now = detail::status_of(top, path_.string());
-        const struct stat first = detail::status_of(folder_, path_.string());
-        if (now.st_dev != first.st_dev || now.st_ino != first.st_ino)
+        if (!is_first(top))
             throw Error(errc::connection, Stage::store,
                         fmt::format("the folder {} was removed and made anew while a store was in use there\n  do: see "
                                     "whether another job uses the same folder",
@@ -306,7 +318,7 @@ private:
     std::uint64_t make_way(detail::FileChain& chain, Deadline deadline) {
         require_time(deadline);
         std::this_thread::sleep_for(std::chrono::microseconds(std::uniform_int_distribution<int>(0, 200)(random_)));
-        return chain.newest().version;
+        return chain.newest().number;
     }
 
     /// Links the file behind the newest change, whichever that is; the version that it became.
@@ -321,7 +333,7 @@ private:
     void modify(std::string_view key, Deadline deadline, const Step& step) {
         require_time(deadline);
         detail::FileChain chain = change(key);
-        for (std::uint64_t after = chain.newest().version;; after = make_way(chain, deadline)) {
+        for (std::uint64_t after = chain.newest().number;; after = make_way(chain, deadline)) {
             const std::optional<std::string> before = chain.value(after);
             detail::KeyTable table;
             if (before) table.set(key, *before);
@@ -341,7 +353,7 @@ private:
         auto chain = look(top, key);
         if (!chain) return std::nullopt;
         const auto newest = chain->newest();
-        return newest.present() ? chain->value(newest.version) : std::nullopt;
+        return newest.present() ? chain->value(newest.number) : std::nullopt;
     }
 
     void drop_present(std::unordered_set<std::string_view>& missing) {

@@ -30,7 +30,7 @@ namespace muster::inline v0_1::detail {
 
 /// What a process remembers of a key between two looks at it.
 struct FileMemory {
-    std::uint64_t version = 0;          ///< the newest that it saw
+    std::uint64_t number = 0;           ///< the newest that it saw
     std::uint64_t value_version = 0;    ///< the version whose value this is, 0 for none
     std::optional<std::string> value{}; ///< kept of values that grow by suffixes only
 };
@@ -59,7 +59,7 @@ public:
 
     /// The newest change; nothing when there has been none.
     struct Newest {
-        std::uint64_t version = 0;
+        std::uint64_t number = 0;
         FileEntry::Kind kind = FileEntry::Kind::removed;
         std::uint64_t total = 0;
 
@@ -68,12 +68,12 @@ public:
 
     [[nodiscard]] Newest newest() {
         for (;;) {
-            const std::uint64_t version = newest_version();
-            if (version == 0) return {};
-            const Fd fd = open_version(version);
+            const std::uint64_t number = newest_version();
+            if (number == 0) return {};
+            const Fd fd = open_version(number);
             if (fd) {
-                const FileEntryHead head = head_of(fd, version, read_some(fd, file(version), 0, head_bytes));
-                return {version, head.kind, head.total};
+                const FileEntryHead head = head_of(fd, number, read_some(fd, file(number), 0, head_bytes));
+                return {number, head.kind, head.total};
             }
             memory_ = {}; // tidied away since this process saw it
         }
@@ -83,19 +83,19 @@ public:
     [[nodiscard]] std::optional<std::string> value(std::uint64_t newest) {
         std::vector<std::string> suffixes;
         std::optional<std::string> value;
-        std::uint64_t version = newest;
-        for (; version > 0; --version) {
-            if (version == memory_.value_version) {
+        std::uint64_t number = newest;
+        for (; number > 0; --number) {
+            if (number == memory_.value_version) {
                 value = memory_.value;
                 break;
             }
-            FileEntry entry = read(version);
+            FileEntry entry = read(number);
             if (entry.kind == FileEntry::Kind::value) value = std::move(entry.bytes);
             if (entry.kind != FileEntry::Kind::suffix) break;
             suffixes.push_back(std::move(entry.bytes));
         }
         if (suffixes.empty()) {
-            if (version != memory_.value_version) forget_value();
+            if (number != memory_.value_version) forget_value();
             return value;
         }
         if (!value) value.emplace();
@@ -114,18 +114,18 @@ public:
                         fmt::format("this process was stopped for {} s in the middle of a change of key {} in {}: "
                                     "whether it counts is not known\n  do: begin anew",
                                     std::chrono::ceil<std::chrono::seconds>(stopped).count(), printable(key_), path_));
-        if (linked) memory_.version = after + 1;
+        if (linked) memory_.number = after + 1;
         return linked;
     }
 
-    /// Removes what the whole value in `version` has made worthless, and what killed writers left, both once older.
-    void tidy(std::uint64_t version, std::chrono::nanoseconds age = keep) const noexcept {
+    /// Removes what the whole value in `whole` has made worthless, and what killed writers left, both once older.
+    void tidy(std::uint64_t whole, std::chrono::nanoseconds age = keep) const noexcept {
         try {
-            const auto now = changed(std::to_string(version));
+            const auto now = changed(std::to_string(whole));
             std::vector<std::uint64_t> old;
             for (const std::string& name : names_in(folder_, path_, true)) {
                 const auto number = version_number(name);
-                if (number ? *number >= version : !name.starts_with(fresh_prefix)) continue;
+                if (number ? *number >= whole : !name.starts_with(fresh_prefix)) continue;
                 const auto then = changed(name);
                 if (!now || !then || *now - *then < age) continue;
                 if (number)
@@ -154,72 +154,72 @@ private:
         return number;
     }
 
-    [[nodiscard]] std::string file(std::uint64_t version) const { return fmt::format("{}/{}", path_, version); }
+    [[nodiscard]] std::string file(std::uint64_t number) const { return fmt::format("{}/{}", path_, number); }
 
-    [[nodiscard]] bool exists(std::uint64_t version) const {
-        if (::faccessat(folder_.get(), std::to_string(version).c_str(), F_OK, 0) == 0) return true;
-        if (errno != ENOENT) file_trouble("look at", file(version), errno);
+    [[nodiscard]] bool exists(std::uint64_t number) const {
+        if (::faccessat(folder_.get(), std::to_string(number).c_str(), F_OK, 0) == 0) return true;
+        if (errno != ENOENT) file_trouble("look at", file(number), errno);
         return false;
     }
 
     [[nodiscard]] std::uint64_t newest_version() {
         looked_ = Clock::now();
-        std::uint64_t version = memory_.version;
-        if (version == 0 || exists(version + 1)) {
+        std::uint64_t number = memory_.number;
+        if (number == 0 || exists(number + 1)) {
             for (const std::string& name : names_in(folder_, path_))
-                version = std::max(version, version_number(name).value_or(0));
+                number = std::max(number, version_number(name).value_or(0));
             // Changes that came while the folder was listed need not be in the list.
-            while (version > 0 && exists(version + 1)) ++version;
+            while (number > 0 && exists(number + 1)) ++number;
         }
-        return memory_.version = version;
+        return memory_.number = number;
     }
 
-    [[nodiscard]] Fd open_version(std::uint64_t version) const {
+    [[nodiscard]] Fd open_version(std::uint64_t number) const {
         // Not to wait where somebody put a pipe.
-        Fd fd(::openat(folder_.get(), std::to_string(version).c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
-        if (!fd && errno != ENOENT) file_trouble("read", file(version), errno);
-        if (fd && !S_ISREG(status_of(fd, file(version)).st_mode)) damaged(version, "is not a file");
+        Fd fd(::openat(folder_.get(), std::to_string(number).c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+        if (!fd && errno != ENOENT) file_trouble("read", file(number), errno);
+        if (fd && !S_ISREG(status_of(fd, file(number)).st_mode)) damaged(number, "is not a file");
         return fd;
     }
 
-    [[noreturn]] void damaged(std::uint64_t version, const std::string& what) const {
+    [[noreturn]] void damaged(std::uint64_t number, const std::string& what) const {
         throw Error(errc::protocol, Stage::store,
                     fmt::format("{} {}\n  do: give the store a folder to itself; remove this one when no job uses it",
-                                file(version), what));
+                                file(number), what));
     }
 
-    [[nodiscard]] FileEntryHead head_of(const Fd& fd, std::uint64_t version, std::string_view bytes) const {
-        const auto size = static_cast<std::uint64_t>(status_of(fd, file(version)).st_size);
-        if (size == 0) damaged(version, "is empty: it was cut off when a host or a file system failed");
+    [[nodiscard]] FileEntryHead head_of(const Fd& fd, std::uint64_t number, std::string_view bytes) const {
+        const auto size = static_cast<std::uint64_t>(status_of(fd, file(number)).st_size);
+        if (size == 0) damaged(number, "is empty: it was cut off when a host or a file system failed");
         const auto head = FileEntryHead::parse(bytes);
         if (!head)
-            damaged(version,
+            damaged(number,
                     fmt::format("was not written by this version of muster: it begins with {}", printable(bytes, 24)));
         if (size != head->file_size())
-            damaged(version,
+            damaged(number,
                     fmt::format("{}: it has {} of {} bytes", size < head->file_size() ? "is cut off" : "is too long",
                                 size, head->file_size()));
         return *head;
     }
 
-    [[nodiscard]] FileEntry read(std::uint64_t version) const {
-        const Fd fd = open_version(version);
-        if (!fd) file_trouble("read", file(version), ENOENT);
-        const auto size = static_cast<std::size_t>(status_of(fd, file(version)).st_size);
-        const std::string bytes = read_some(fd, file(version), 0, std::min(size, FileEntry::max_bytes));
-        const FileEntryHead head = head_of(fd, version, bytes);
+    [[nodiscard]] FileEntry read(std::uint64_t number) const {
+        const Fd fd = open_version(number);
+        if (!fd) file_trouble("read", file(number), ENOENT);
+        const auto size = static_cast<std::size_t>(status_of(fd, file(number)).st_size);
+        const std::string bytes = read_some(fd, file(number), 0, std::min(size, FileEntry::max_bytes));
+        const FileEntryHead head = head_of(fd, number, bytes);
         if (bytes.size() != head.file_size())
-            damaged(version, fmt::format("is cut off: it has {} of {} bytes", bytes.size(), head.file_size()));
+            damaged(number, fmt::format("is cut off: it has {} of {} bytes", bytes.size(), head.file_size()));
         FileEntry entry;
         entry.kind = head.kind;
         entry.key = bytes.substr(head.line_size, head.key_size);
         entry.bytes = bytes.substr(head.line_size + head.key_size + 1);
         entry.total = head.total;
         if (fnv1a(entry.bytes, fnv1a(entry.key)) != head.checksum)
-            damaged(version, "is damaged: its checksum does not fit");
+            damaged(number, "is damaged: its checksum does not fit");
         if (entry.key != key_)
-            damaged(version, fmt::format("is of key {}, not of {}: their file names are alike", printable(entry.key),
-                                         printable(key_)));
+            damaged(number, fmt::format("is of key {}, not of {}: their file names are alike", printable(entry.key),
+                                        printable(key_)));
         return entry;
     }
 
