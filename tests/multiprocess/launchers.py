@@ -2,6 +2,7 @@
 """The quickstart, one unchanged binary, under the launchers that people have.
 
 usage: launchers.py gloo|nccl|gpu shell|open-mpi|torchrun|torchrun-standalone QUICKSTART [README_EXAMPLE]
+       launchers.py gloo mpi-rendezvous MPI_RENDEZVOUS
 
 nccl is a program on the stand-in, which has 8 GPUs; gpu is one on the real libraries, for which this host must have them.
 """
@@ -96,6 +97,20 @@ def open_mpi(tp, dp, cp):
                 tp, dp, cp, "Open MPI")
 
 
+def mpi_rendezvous(ranks):
+    """The example of a policy of one's own: MPI says who is who, and where to meet."""
+    expect_mesh(one_command([*mpirun(), "-n", ranks, quickstart]), 2, ranks // 2, 1, "MPI")
+
+
+def mpi_rendezvous_that_does_not_fit():
+    """A rank that fails ends all, and says why."""
+    with Group() as group:
+        process = group.start([*mpirun(), "-n", 3, quickstart], clean_environment(), "mpirun")
+        group.wait(LIMIT)
+        require(process.code != 0, "mpirun ended well")
+        require("muster: world size 3 is not divisible by TP (2) * CP (1) = 2" in process.stderr, process.stderr)
+
+
 def open_mpi_wrong_product(options, *texts):
     """A world that does not fit ends at once, in the one error, printed once."""
     with Group() as group:
@@ -139,6 +154,8 @@ TESTS = {
                  "mpirun -n 8 with TP 3, DP to infer": lambda: open_mpi_wrong_product(
                      ["--tp", 3, "--cp", 1],
                      "muster: world size 8 is not divisible by TP (3) * CP (1) = 3, so DP cannot be inferred")},
+    "mpi-rendezvous": {"mpirun -n 4": lambda: mpi_rendezvous(4), "mpirun -n 2": lambda: mpi_rendezvous(2),
+                       "mpirun -n 3 with TP 2": mpi_rendezvous_that_does_not_fit},
     "torchrun": {"torchrun --no-python --nproc-per-node 8": lambda: torchrun(2, 2, 2),
                  "torchrun with a static store": lambda: torchrun(2, 2, 2, *static_options())},
     "torchrun-standalone": {"torchrun --standalone": lambda: torchrun(2, 2, 2, "--standalone")},
@@ -156,8 +173,10 @@ if __name__ == "__main__":
     if backend == "gpu" and gpus() < 8:
         print(f"SKIP: {gpus()} GPUs here; the 8 ranks of these tests need one each")
         sys.exit(77)
-    if launcher == "open-mpi":
+    if launcher in ("open-mpi", "mpi-rendezvous"):
         mpirun()
+    if not quickstart:
+        skip("the headers of Open MPI are not installed (Debian: libopenmpi-dev)")
     if launcher.startswith("torchrun"):
         torch_python()
     sys.exit(main(TESTS[launcher]))

@@ -37,7 +37,9 @@ struct FileRendezvous {
     /// Throws: Error(errc::invalid_launch or errc::invalid_argument).
     [[nodiscard]] Launch launch() const {
         Launch launch = detail::launch_of("FileRendezvous", {rank, world_size}, environment);
+        // Nobody meets at the launcher's address; it may still show a backend the way to rank 0's network.
         launch.endpoint_is_served = false;
+        launch.from.endpoint.clear();
         if (job) launch.job = *job;
         return launch;
     }

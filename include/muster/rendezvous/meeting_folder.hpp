@@ -111,9 +111,9 @@ public:
             }
             // Out of the way at once: deleting takes its time.
             const auto gone = parent_ / fmt::format("{}{}", gone_prefix, draw_nonce());
-            std::error_code ignored; // what cannot be removed is removed by the next run, or does no harm
-            std::filesystem::rename(path_, gone, ignored);
-            if (!ignored) std::filesystem::remove_all(gone, ignored);
+            std::error_code failed;
+            std::filesystem::rename(path_, gone, failed);
+            if (!failed) remove_all(gone);
         } catch (const std::exception&) {
             return; // leaving cannot fail: what stays is another run's to remove
         }
@@ -212,6 +212,14 @@ private:
 
     [[nodiscard]] static std::string presence_of(int rank) { return fmt::format("{}{}-", presence_prefix, rank); }
 
+    /// With others who do the same: a file that went meanwhile ends std::filesystem::remove_all. What cannot be removed
+    /// does no harm.
+    static void remove_all(const std::filesystem::path& gone) {
+        std::error_code ignored;
+        for (int attempt = 0; attempt < 100 && std::filesystem::exists(gone, ignored); ++attempt)
+            std::filesystem::remove_all(gone, ignored);
+    }
+
     /// What an earlier run left: its folder when all that were there are dead, and folders half removed.
     void remove_old() const noexcept {
         try {
@@ -219,8 +227,7 @@ private:
             const Fd parent = open_folder(AT_FDCWD, parent_.string(), error);
             if (!parent) return;
             for (const std::string& name : names_in(parent, parent_.string(), true)) {
-                std::error_code ignored;
-                if (name.starts_with(gone_prefix)) std::filesystem::remove_all(parent_ / name, ignored);
+                if (name.starts_with(gone_prefix)) remove_all(parent_ / name);
                 if (parent_ / name == path_) remove_if_left();
             }
         } catch (const std::exception&) {
