@@ -46,10 +46,10 @@ public:
     /// This process's file in the folder, which disappears with this object.
     class Presence {
     public:
-        Presence(Fd folder, const std::string& path, std::string name)
+        Presence(Fd folder, std::string path, std::string name)
             : name_(std::move(name)),
               folder_(std::move(folder)),
-              path_(path),
+              path_(std::move(path)),
               file_(folder_, path_, name_, identity()) {}
 
         [[nodiscard]] const std::string& name() const noexcept { return name_; }

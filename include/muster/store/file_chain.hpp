@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -99,7 +100,7 @@ public:
             return value;
         }
         if (!value) value.emplace();
-        for (auto suffix = suffixes.rbegin(); suffix != suffixes.rend(); ++suffix) *value += *suffix;
+        for (const std::string& suffix : std::views::reverse(suffixes)) *value += suffix;
         memory_.value_version = newest;
         memory_.value = value;
         return value;
