@@ -81,6 +81,7 @@ setup_missing() {
                 setup_want slurm-wlm 'Slurm' eval 'setup_has slurmctld && setup_has slurmd && setup_has srun'
                 setup_want munge "Munge, Slurm's authentication" setup_has munged
                 setup_want mpich "MPICH's mpiexec.hydra" setup_has mpiexec.hydra
+                setup_want libopenmpi-dev "Open MPI's headers" pkg-config --exists ompi-c
                 setup_want clang 'clang++' setup_has clang++
                 setup_want python3-venv 'Python virtual environments' python3 -c 'import ensurepip, venv'
                 ;;

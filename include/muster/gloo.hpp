@@ -14,6 +14,9 @@
 #include <muster/launch/detect.hpp>
 #include <muster/mesh/device_mesh.hpp>
 #include <muster/rendezvous/env.hpp>
+#include <muster/rendezvous/file.hpp>
+#include <muster/rendezvous/local.hpp>
+#include <muster/rendezvous/serve.hpp>
 #include <muster/rendezvous/tcp.hpp>
 #include <muster/report/describe.hpp>
 #include <muster/report/error_file.hpp>

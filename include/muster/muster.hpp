@@ -16,6 +16,9 @@
 #include <muster/nccl/group.hpp>
 #include <muster/nccl/memory.hpp>
 #include <muster/rendezvous/env.hpp>
+#include <muster/rendezvous/file.hpp>
+#include <muster/rendezvous/local.hpp>
+#include <muster/rendezvous/serve.hpp>
 #include <muster/rendezvous/tcp.hpp>
 #include <muster/report/describe.hpp>
 #include <muster/report/error_file.hpp>

@@ -2,6 +2,7 @@
 """The quickstart, one unchanged binary, under the launchers that people have.
 
 usage: launchers.py gloo|nccl|gpu shell|open-mpi|mpich|slurm|torchrun|torchrun-standalone QUICKSTART [README_EXAMPLE]
+       launchers.py gloo mpi-rendezvous MPI_RENDEZVOUS
 
 nccl is a program on the stand-in, which has 8 GPUs; gpu is one on the real libraries, for which this host must have them.
 """
@@ -103,6 +104,20 @@ def mpirun():
 def open_mpi(tp, dp, cp):
     expect_mesh(one_command([*mpirun(), "-n", tp * dp * cp, quickstart, "--tp", tp, "--dp", dp, "--cp", cp]),
                 tp, dp, cp, "Open MPI")
+
+
+def mpi_rendezvous(ranks):
+    """The example of a policy of one's own: MPI says who is who, and where to meet."""
+    expect_mesh(one_command([*mpirun(), "-n", ranks, quickstart]), 2, ranks // 2, 1, "MPI")
+
+
+def mpi_rendezvous_that_does_not_fit():
+    """A rank that fails ends all, and says why."""
+    with Group() as group:
+        process = group.start([*mpirun(), "-n", 3, quickstart], clean_environment(), "mpirun")
+        group.wait(LIMIT)
+        require(process.code != 0, "mpirun ended well")
+        require("muster: world size 3 is not divisible by TP (2) * CP (1) = 2" in process.stderr, process.stderr)
 
 
 def open_mpi_wrong_product(options, *texts):
@@ -293,6 +308,8 @@ TESTS = {
               "mpiexec -genv MASTER_PORT": lambda: mpich(2, 1, 2, "-genv", "MASTER_PORT", free_port()),
               "mpiexec -pmi-port with WORLD_SIZE": lambda: mpich(2, 2, 1, "-pmi-port", "-genv", "WORLD_SIZE", 4),
               "mpiexec -pmi-port without": mpich_without_a_size, "two jobs at once": mpich_two_jobs_at_once},
+    "mpi-rendezvous": {"mpirun -n 4": lambda: mpi_rendezvous(4), "mpirun -n 2": lambda: mpi_rendezvous(2),
+                       "mpirun -n 3 with TP 2": mpi_rendezvous_that_does_not_fit},
     "torchrun": {"torchrun --no-python --nproc-per-node 8": lambda: torchrun(2, 2, 2),
                  "torchrun with a static store": lambda: torchrun(2, 2, 2, *static_options())},
     "torchrun-standalone": {"torchrun --standalone": lambda: torchrun(2, 2, 2, "--standalone")},
@@ -310,7 +327,7 @@ if __name__ == "__main__":
     if backend == "gpu" and gpus() < 8:
         print(f"SKIP: {gpus()} GPUs here; the 8 ranks of these tests need one each")
         sys.exit(77)
-    if launcher == "open-mpi":
+    if launcher in ("open-mpi", "mpi-rendezvous"):
         mpirun()
     if launcher == "mpich" and not hydra_path():
         skip("MPICH's mpiexec is not installed (Debian: mpich)")
@@ -324,6 +341,8 @@ if __name__ == "__main__":
                     print(cluster.logs())
                 failed += status
         sys.exit(failed)
+    if not quickstart:
+        skip("the headers of Open MPI are not installed (Debian: libopenmpi-dev)")
     if launcher.startswith("torchrun"):
         torch_python()
     sys.exit(main(TESTS[launcher]))

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One rank of a fault test: forms a mesh, adds up over the world, says so. Can be told to fail or to die on the way.
 //
-//   worker [--timeout MS] [--tp N] [--dp N] [--cp N] [--device N] [--share] [--max-ctas N] [--FAULT]...
+//   worker [--timeout MS] [--tp N] [--dp N] [--cp N] [--device N] [--share] [--max-ctas N] [--file PATH [--job NAME]]
+//          [--port N] [--FAULT]...
 //   --port N              meet at 127.0.0.1:N, not where the launcher says
 //
 // FAULT is one of
@@ -141,8 +142,9 @@ private:
     long count_ = 0;
 };
 
+template <class R>
 struct MortalRendezvous {
-    muster::EnvRendezvous inner;
+    R inner;
 
     [[nodiscard]] muster::Launch launch() const {
         if (!arguments.contains("--port")) return inner.launch();
@@ -190,7 +192,8 @@ private:
     }
 };
 
-void run() {
+template <class R>
+void run(R rendezvous) {
     const auto extent = [](std::string_view name) {
         return arguments.contains(name) ? std::optional(static_cast<int>(arguments.find(name)->second)) : std::nullopt;
     };
@@ -202,7 +205,7 @@ void run() {
     options.nccl.abort_timeout = std::chrono::seconds(2);
     using Mesh = muster::DeviceMesh<muster::dynamic, muster::dynamic, muster::dynamic, Faulty>;
     Mesh mesh(muster::Extents{.tp = extent("--tp").value_or(1), .dp = extent("--dp"), .cp = extent("--cp").value_or(1)},
-              MortalRendezvous{}, options);
+              MortalRendezvous<R>{std::move(rendezvous)}, options);
     to_kill.if_at("formed");
     if (has("--die-after-commit")) die("after commit");
     example::Array<int> value({mesh.rank()});
@@ -219,16 +222,20 @@ void run() {
 
 int main(int argc, char** argv) {
     try {
+        muster::FileRendezvous file;
         for (int i = 1; i < argc; ++i) {
             const std::string name = argv[i];
             if (name == "--kill-at" && i + 1 < argc) {
                 to_kill = Kill::of_this_attempt(argv[++i]);
                 continue;
             }
+            if (i + 1 < argc && name == "--file") file.path = argv[++i];
+            if (i + 1 < argc && name == "--job") file.job = argv[++i];
+            if (name == "--file" || name == "--job") continue;
             const bool number = i + 1 < argc && std::string_view(argv[i + 1]).substr(0, 2) != "--";
             arguments[name] = number ? std::stol(argv[++i]) : 1;
         }
-        run();
+        file.path.empty() ? run(muster::EnvRendezvous{}) : run(std::move(file));
         return 0;
     } catch (const muster::Error& error) {
         fmt::print(stderr, "{}\n[{}; {}; about {}; shared {}]\n", error.what(), to_string(error.code()),

@@ -18,7 +18,7 @@ enum class errc {
     missing_ranks,    ///< ranks did not arrive in time
     duplicate_rank,   ///< two processes claim one rank
     disagreement,     ///< ranks differ in something that must be equal
-    connection,       ///< an address cannot be resolved, reached or bound, or a peer went away
+    connection,       ///< an address or folder cannot be resolved, reached or used, or a peer went away
     protocol,         ///< a peer said what the protocol does not allow
     remote,           ///< another rank failed; its text is quoted
     device,           ///< no device, or the wrong one

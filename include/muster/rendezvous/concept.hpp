@@ -4,42 +4,55 @@
 #include <muster/core/deadline.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/store/any_store.hpp>
-#include <muster/store/tcp_server.hpp>
 
 #include <chrono>
 #include <concepts>
-#include <memory>
+#include <functional>
 #include <utility>
 
 namespace muster::inline v0_1 {
 
-/// A connected store, and the server behind it where this rank runs it.
+/// A connected store, and what the policy that connected it has to do when this rank leaves.
 class Meeting {
 public:
-    /// `fresh` on all ranks or on none: the store is one that rank 0's `server` serves.
-    explicit Meeting(AnyStore connected, bool fresh = false, std::unique_ptr<TcpStoreServer> server = nullptr)
+    /// Called once, after the store was closed. Blocks: at most to the deadline and a few seconds. Must not throw.
+    using Leave = std::function<void(Deadline)>;
+
+    /// `serves`: the store ends with this process. `fresh`, on all ranks or on none: it began with this meeting, in a
+    /// TcpStoreServer of rank 0's process.
+    explicit Meeting(AnyStore connected, Leave leave = {}, bool serves = false, bool fresh = false)
         : store(std::move(connected)),
-          server_(std::move(server)),
+          leave_(std::move(leave)),
+          serves_(serves),
           fresh_(fresh) {}
 
-    Meeting(Meeting&&) noexcept = default;
+    Meeting(Meeting&& other) noexcept
+        : store(std::move(other.store)),
+          leave_(std::exchange(other.leave_, nullptr)),
+          serves_(std::exchange(other.serves_, false)),
+          fresh_(other.fresh_) {}
     Meeting& operator=(Meeting&&) = delete;
     Meeting(const Meeting&) = delete;
     Meeting& operator=(const Meeting&) = delete;
     ~Meeting() { leave(Deadline::after(std::chrono::seconds(1))); }
 
-    /// Leaves the store. The rank that serves it stays until all others have left; those that ended have.
-    /// Blocks: on that rank, at most to the deadline.
+    /// Leaves the store; the rank that serves it stays until all others have left.
     void leave(Deadline deadline) noexcept {
         store = AnyStore();
-        if (!server_) return;
-        server_->stop_listening(); // the next meeting may be at this address
-        (void)server_->drain(deadline);
-        server_.reset();
+        serves_ = false;
+        if (const Leave last = std::exchange(leave_, nullptr)) last(deadline);
+    }
+
+    /// Adds what is to be done first when this rank leaves.
+    void before_leaving(std::function<void()> first) {
+        leave_ = [first = std::move(first), then = std::move(leave_)](Deadline deadline) {
+            first();
+            if (then) then(deadline);
+        };
     }
 
     /// Whether the store ends with this process.
-    [[nodiscard]] bool serves() const noexcept { return server_ != nullptr; }
+    [[nodiscard]] bool serves() const noexcept { return serves_; }
 
     /// Whether the store began with this meeting and ends with it: rank 0's process serves it.
     [[nodiscard]] bool fresh() const noexcept { return fresh_; }
@@ -47,7 +60,8 @@ public:
     AnyStore store;
 
 private:
-    std::unique_ptr<TcpStoreServer> server_;
+    Leave leave_;
+    bool serves_ = false;
     bool fresh_ = false;
 };
 

@@ -5,6 +5,7 @@
 #include <muster/core/error.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/rendezvous/concept.hpp>
+#include <muster/rendezvous/serve.hpp>
 #include <muster/store/any_store.hpp>
 #include <muster/store/memory.hpp>
 #include <muster/store/prefix.hpp>
@@ -18,6 +19,7 @@
 #include <netdb.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -50,25 +52,36 @@ namespace muster::inline v0_1::detail {
     }
 }
 
-/// Meets at the launch's endpoint: rank 0 serves there, unless the launcher already does. A world of 1 needs no
-/// network.
-[[nodiscard]] inline Meeting meet_at_endpoint(const Launch& launch, Deadline deadline) {
+/// Whether a host's name or address is this host to everybody on it.
+[[nodiscard]] inline bool is_loopback(const std::string& host) {
+    const std::string bare = bare_host(host);
+    return bare == "localhost" || bare.starts_with("127.") || bare == "::1";
+}
+
+/// Meets at the launch's endpoint: rank 0 serves there, unless the launcher already does, and says so to `on_serving`
+/// with the port that it has. A world of 1 needs no network.
+[[nodiscard]] inline Meeting meet_at_endpoint(const Launch& launch, Deadline deadline,
+                                              const std::function<void(const Endpoint&)>& on_serving = {}) {
     if (launch.world_size == 1) return Meeting(AnyStore(MemoryStore()));
     if (!launch.endpoint)
         throw Error(errc::invalid_launch, Stage::rendezvous,
                     fmt::format("{} ranks have no address at which to meet\n  do: set MASTER_ADDR and MASTER_PORT",
                                 launch.world_size),
                     {launch.rank, {}, false});
-    const Endpoint& endpoint = *launch.endpoint;
+    Endpoint endpoint = *launch.endpoint;
     std::unique_ptr<TcpStoreServer> server;
-    if (launch.rank == 0 && !launch.endpoint_is_served) server = serve_at_endpoint(launch, deadline);
+    if (launch.rank == 0 && !launch.endpoint_is_served) {
+        server = serve_at_endpoint(launch, deadline);
+        endpoint.port = server->port();
+        if (on_serving) on_serving(endpoint);
+    }
     try {
-        const bool fresh = !launch.endpoint_is_served;
-        TcpStore store(endpoint.host, endpoint.port, deadline,
-                       fresh && !server ? StoreServer::muster : StoreServer::any);
+        const bool muster_serves = !launch.endpoint_is_served;
+        TcpStore connected(endpoint.host, endpoint.port, deadline,
+                           muster_serves && !server ? StoreServer::muster : StoreServer::any);
         // Jobs that share a store keep apart by their names.
-        return Meeting(AnyStore(PrefixStore<TcpStore>(std::move(store), fmt::format("muster/{}", launch.job))), fresh,
-                       std::move(server));
+        AnyStore store(PrefixStore<TcpStore>(std::move(connected), fmt::format("muster/{}", launch.job)));
+        return muster_serves ? meet_at(std::move(store), std::move(server)) : Meeting(std::move(store));
     } catch (const Error& error) {
         if (launch.endpoint_is_served || launch.rank == 0) throw;
         raise_unreachable(error, launch.rank);

@@ -3,23 +3,32 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
-#include <muster/launch/detect.hpp>
 #include <muster/launch/environment.hpp>
 #include <muster/launch/launch.hpp>
-#include <muster/launch/meeting_point.hpp>
 #include <muster/rendezvous/concept.hpp>
 #include <muster/rendezvous/endpoint.hpp>
+#include <muster/rendezvous/given.hpp>
+#include <muster/rendezvous/port_file.hpp>
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <thread>
+#include <utility>
 
 namespace muster::inline v0_1 {
 
 /// Meets at an explicit address. Rank 0 serves there, bound to that address; rank and world size that are not given
 /// come from the launcher.
+///
+/// Port 0 is any that is free. The other ranks learn it from rank 0 when all are on one host (the launcher says so, or
+/// the address is loopback): through a file in $XDG_RUNTIME_DIR/muster-UID, or /tmp/muster-UID, named by the job. Else
+/// the program tells them: `on_serving` gives it to rank 0, and they are made with it.
 struct TcpRendezvous {
     std::string host;
     std::uint16_t port = 0;
@@ -27,17 +36,12 @@ struct TcpRendezvous {
     std::optional<int> world_size = {};
     Environment environment = Environment::current();
 
-    /// Throws: Error(errc::invalid_launch).
+    /// Called on rank 0 once it serves, with the address and port at which it does.
+    std::function<void(const Endpoint&)> on_serving = {};
+
+    /// Throws: Error(errc::invalid_launch or errc::invalid_argument).
     [[nodiscard]] Launch launch() const {
-        Launch launch = rank && world_size ? given() : detect_launch(environment, Wanted::identity);
-        if (rank.value_or(launch.rank) != launch.rank || world_size.value_or(launch.world_size) != launch.world_size)
-            throw Error(
-                errc::invalid_launch, Stage::launch,
-                fmt::format("only one of rank and world size was given, and it contradicts the launcher\n  "
-                            "given: rank {}, world size {}; launcher ({}): rank {}, world size {}\n  do: give "
-                            "both, or none",
-                            rank ? fmt::format("{}", *rank) : "-", world_size ? fmt::format("{}", *world_size) : "-",
-                            launch.launcher, launch.rank, launch.world_size));
+        Launch launch = detail::launch_of("TcpRendezvous", {rank, world_size}, environment);
         const Endpoint endpoint{host, port};
         // The agent's store is honoured for exactly the address at which it is.
         launch.endpoint_is_served = launch.endpoint_is_served && launch.endpoint == endpoint;
@@ -48,23 +52,56 @@ struct TcpRendezvous {
 
     /// Blocks: until rank 0's store is reached, at most to the deadline.
     [[nodiscard]] Meeting connect(const Launch& launch, Deadline deadline) const {
-        return detail::meet_at_endpoint(launch, deadline);
+        if (port != 0 || launch.world_size == 1) return detail::meet_at_endpoint(launch, deadline, on_serving);
+        const bool one_host = launch.local_size == launch.world_size || detail::is_loopback(host);
+        if (!one_host && (launch.rank != 0 || !on_serving))
+            throw Error(
+                errc::invalid_launch, Stage::rendezvous,
+                fmt::format("port 0 at {} cannot be told to ranks on other hosts\n  seen: world size {}, ranks on "
+                            "this host: {}\n  do: give a port; or let rank 0 tell the others the one that it gets "
+                            "(TcpRendezvous::on_serving)",
+                            host, launch.world_size,
+                            launch.local_size ? fmt::format("{}", *launch.local_size) : "not known"),
+                {launch.rank, {}, false});
+        if (!one_host) return detail::meet_at_endpoint(launch, deadline, on_serving);
+        return launch.rank == 0 ? serve_and_publish(launch, deadline) : find(launch, deadline);
     }
 
 private:
-    [[nodiscard]] Launch given() const {
-        if (*world_size < 1 || *rank < 0 || *rank >= *world_size)
-            throw Error(errc::invalid_argument, Stage::launch,
-                        fmt::format("rank {} is not a rank of a world of {}\n  wanted: 0 <= rank < world size", *rank,
-                                    *world_size));
-        Launch launch;
-        launch.rank = *rank;
-        launch.world_size = *world_size;
-        launch.launcher = "TcpRendezvous";
-        launch.from.rank = "TcpRendezvous";
-        launch.from.world_size = "TcpRendezvous";
-        launch.environment = environment;
-        return launch;
+    [[nodiscard]] Meeting serve_and_publish(const Launch& launch, Deadline deadline) const {
+        const auto file = std::make_shared<detail::PortFile>(launch);
+        Meeting meeting = detail::meet_at_endpoint(launch, deadline, [&](const Endpoint& endpoint) {
+            file->publish(endpoint.port);
+            if (on_serving) on_serving(endpoint);
+        });
+        meeting.before_leaving([file] { file->withdraw(); });
+        return meeting;
+    }
+
+    /// A file that an earlier run left leads nowhere, and is read again.
+    [[nodiscard]] Meeting find(const Launch& launch, Deadline deadline) const {
+        using namespace std::chrono_literals;
+        const detail::PortFile file(launch);
+        for (;;) {
+            if (const auto found = file.read()) {
+                Launch there = launch;
+                there.endpoint->port = *found;
+                try {
+                    return detail::meet_at_endpoint(there, deadline.at_most(1s));
+                } catch (const Error&) {
+                    if (deadline.expired()) throw;
+                }
+            }
+            if (deadline.expired())
+                throw Error(
+                    errc::missing_ranks, Stage::rendezvous,
+                    fmt::format("rank 0, which serves the store, did not arrive: no process that lives has said "
+                                "in {} at which port of {} it serves\n  do: see whether the process of rank 0 was "
+                                "started on this host, with the same job name ('{}')",
+                                file.path(), host, launch.job),
+                    {launch.rank, {0}, false});
+            std::this_thread::sleep_for(5ms);
+        }
     }
 };
 

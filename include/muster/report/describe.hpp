@@ -54,7 +54,8 @@ template <AxisTag... Tags, int... Extent, class B>
     const Launch& launch = mesh.launch();
     std::string text = fmt::format("world {} = {}, backend {}, launcher {}", mesh.world_size(), shape_text(topology),
                                    B::name, launcher_text(launch));
-    if (launch.endpoint) text += fmt::format(", met at {} ({})", to_string(*launch.endpoint), launch.from.endpoint);
+    if (launch.endpoint && !launch.from.endpoint.empty())
+        text += fmt::format(", met at {} ({})", to_string(*launch.endpoint), launch.from.endpoint);
     std::vector<std::vector<std::string>> rows{{"rank", "host", "process", "device", std::string(Tags::name)...}};
     (rows.front().push_back(fmt::format("{} group", Tags::name)), ...);
     for (const Record& record : mesh.records()) {

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -28,9 +29,15 @@ public:
     [[nodiscard]] explicit operator bool() const noexcept { return fd_ >= 0; }
 
     void reset() noexcept {
-        // Linux frees the number even when close reports an error, and nothing here is buffered.
-        if (fd_ >= 0) (void)::close(std::exchange(fd_, -1));
+        // Nothing that is worth an error is buffered in what is not closed by name.
+        (void)close();
     }
+
+    /// Closes; errno where that fails, else 0. Linux frees the number even when close reports an error.
+    [[nodiscard]] int close() noexcept { return fd_ >= 0 && ::close(std::exchange(fd_, -1)) != 0 ? errno : 0; }
+
+    /// Gives the descriptor away.
+    int release() noexcept { return std::exchange(fd_, -1); }
 
 private:
     int fd_ = -1;

@@ -3,6 +3,7 @@
 #include <muster/core/error.hpp>
 #include <muster/store/any_store.hpp>
 #include <muster/store/concept.hpp>
+#include <muster/store/file.hpp>
 #include <muster/store/limits.hpp>
 #include <muster/store/memory.hpp>
 #include <muster/store/prefix.hpp>
@@ -26,11 +27,14 @@
 #include <utility>
 #include <vector>
 
+#include "../../support/folder.hpp"
+
 using namespace std::chrono_literals;
 using muster::AnyStore;
 using muster::Deadline;
 using muster::errc;
 using muster::Error;
+using muster::FileStore;
 using muster::MemoryStore;
 using muster::PrefixStore;
 using muster::TcpStore;
@@ -119,6 +123,7 @@ static_assert(!muster::Store<const Archetype>);
 static_assert(!muster::Store<int>);
 
 static_assert(muster::Store<MemoryStore>);
+static_assert(muster::Store<FileStore>);
 static_assert(muster::Store<TcpStore>);
 static_assert(muster::Store<AnyStore>);
 static_assert(muster::Store<PrefixStore<AnyStore>>);
@@ -133,6 +138,10 @@ struct TcpHub {
     TcpStoreServer server{"127.0.0.1", 0};
     TcpStore store() { return TcpStore("127.0.0.1", server.port(), Deadline::after(30s)); }
 };
+struct FileHub {
+    support::Folder folder{support::fast_place()};
+    FileStore store() { return FileStore(folder.path()); }
+};
 struct AnyMemoryHub : MemoryHub {
     AnyStore store() { return AnyStore(MemoryHub::store()); }
 };
@@ -145,8 +154,12 @@ struct PrefixMemoryHub : MemoryHub {
 struct PrefixTcpHub : TcpHub {
     PrefixStore<AnyStore> store() { return PrefixStore<AnyStore>(AnyStore(TcpHub::store()), "job"); }
 };
+struct PrefixFileHub : FileHub {
+    PrefixStore<AnyStore> store() { return PrefixStore<AnyStore>(AnyStore(FileHub::store()), "job"); }
+};
 
-using Hubs = std::tuple<MemoryHub, TcpHub, AnyMemoryHub, AnyTcpHub, PrefixMemoryHub, PrefixTcpHub>;
+using Hubs =
+    std::tuple<MemoryHub, TcpHub, FileHub, AnyMemoryHub, AnyTcpHub, PrefixMemoryHub, PrefixTcpHub, PrefixFileHub>;
 
 Deadline soon() { return Deadline::after(30s); }
 
