@@ -83,10 +83,12 @@ muster::Meeting take_part(const muster::Launch& launch) {
     const Deadline deadline = Deadline::after(timeout);
     muster::Meeting meeting = muster::detail::meet_at_endpoint(launch, deadline);
     const auto gift = rendezvous::gift_of(launch.rank);
-    const auto session = call_roll(meeting.store, make_record(launch), {gift.data(), gift.size()}, deadline, timeout,
-                                   {}, meeting.serves());
-    if (launch.rank == 0) (void)muster::detail::payloads(meeting.store, session, deadline);
-    commit(meeting.store, session, deadline, timeout, {});
+    const auto session = call_roll(
+        meeting.store, make_record(launch), {gift.data(), gift.size()},
+        {.deadline = deadline, .timeout = timeout, .fresh = meeting.fresh(), .combine = [](const auto& gifts) {
+             return gifts.front();
+         }});
+    commit(meeting.store, session, deadline);
     return meeting;
 }
 

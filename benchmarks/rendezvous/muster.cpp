@@ -3,14 +3,16 @@
 // last rank had ended each phase, and how often a rank waited for others.
 //
 // A rank's record, which tells what it is, exists before the clock starts, as the other contestants' keys do. Rank 0
-// reads all payloads and gives the answer, for no contestant gives every payload to every rank.
+// makes the answer of all payloads, for no contestant gives every payload to every rank.
 #include <muster/launch/launch.hpp>
 #include <muster/rendezvous/concept.hpp>
 #include <muster/rendezvous/endpoint.hpp>
+#include <muster/roll_call/commit.hpp>
 #include <muster/roll_call/record.hpp>
 #include <muster/roll_call/roll_call.hpp>
 #include <muster/roll_call/session.hpp>
 #include <muster/store/any_store.hpp>
+#include <muster/store/exchange.hpp>
 #include <muster/store/listen.hpp>
 
 #include <fmt/format.h>
@@ -49,12 +51,18 @@ public:
         return AnyStore::wait(keys, deadline);
     }
 
+    [[nodiscard]] std::optional<std::string> exchange(const muster::detail::Notes& notes, const std::string& key,
+                                                      Deadline deadline) {
+        ++*waits_;
+        return AnyStore::exchange(notes, key, deadline);
+    }
+
 private:
     int* waits_;
 };
 
 struct Phases {
-    Clock::time_point connected, called, answered;
+    Clock::time_point connected, answered;
     int waits = 0;
 };
 
@@ -68,6 +76,13 @@ Launch launch_of(int rank, int ranks, std::uint16_t port) {
 
 /// A port that is free now: an init is told its port, so that it cannot take any.
 std::uint16_t free_port() { return muster::detail::listen_on("127.0.0.1", 0).port; }
+
+/// Rank 0 adds up what all bring.
+std::string sum_of(const std::vector<std::string>& gifts) {
+    rendezvous::Message answer{};
+    for (const std::string& gift : gifts) rendezvous::take_in(answer, gift);
+    return {answer.data(), answer.size()};
+}
 
 std::string measure(int ranks) {
     const Deadline deadline = Deadline::after(timeout);
@@ -85,20 +100,12 @@ std::string measure(int ranks) {
         AnyStore& store = meeting->store;
         store = AnyStore(CountingStore(std::move(store), phase.waits));
         const auto gift = rendezvous::gift_of(rank);
-        const Session session = call_roll(store, records[static_cast<std::size_t>(rank)], {gift.data(), gift.size()},
-                                          deadline, timeout, {}, meeting->serves());
-        phase.called = Clock::now();
-        if (rank == 0) {
-            rendezvous::Message answer{};
-            for (const std::string& payload : muster::detail::payloads(store, session, deadline))
-                rendezvous::take_in(answer, payload);
-            rendezvous::require_answer(answer, wanted);
-            store.set(session.key("answer"), {answer.data(), answer.size()}, deadline);
-        } else {
-            rendezvous::require_answer(store.get(session.key("answer"), deadline), wanted);
-        }
+        const Session session =
+            call_roll(store, records[static_cast<std::size_t>(rank)], {gift.data(), gift.size()},
+                      {.deadline = deadline, .timeout = timeout, .fresh = meeting->fresh(), .combine = sum_of});
+        rendezvous::require_answer(session.answer, wanted);
         phase.answered = Clock::now();
-        commit(store, session, deadline, timeout, {});
+        commit(store, session, deadline);
         return meeting;
     });
 
@@ -106,9 +113,8 @@ std::string measure(int ranks) {
         return rendezvous::milliseconds(std::ranges::max(phases, {}, phase).*phase - times.began);
     };
     const int waits = std::ranges::max(std::span(phases).subspan(1), {}, &Phases::waits).waits;
-    return fmt::format(R"({},"connected":{:.3f},"called":{:.3f},"answered":{:.3f},"waits":{},"waits_of_rank_0":{}}})",
-                       times.text(), last(&Phases::connected), last(&Phases::called), last(&Phases::answered), waits,
-                       phases[0].waits);
+    return fmt::format(R"({},"connected":{:.3f},"answered":{:.3f},"waits":{},"waits_of_rank_0":{}}})", times.text(),
+                       last(&Phases::connected), last(&Phases::answered), waits, phases[0].waits);
 }
 
 } // namespace

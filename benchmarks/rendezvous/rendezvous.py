@@ -11,7 +11,7 @@ take turns, each a process of its own.
     torch      c10d::TCPStore, libuv server: rank 0 gets all and sets the answer, a barrier of the store at the end
     gloo_file  gloo::rendezvous::FileStore on tmpfs
 
-"connected", "called" and "answered" say when the last of muster's ranks had done so. waits_per_rank counts how often a
+"connected" and "answered" say when the last of muster's ranks had done so. waits_per_rank counts how often a
 rank other than 0 waits for others in call_roll and commit (the answer is none of an init's); switches, how often a rank
 waited for anything, a reply for instance: the median rank's voluntary context switches. server_memory is the growth of
 the memory of rank 0's process, at its highest, from before it serves to the end of the commit.
@@ -89,7 +89,7 @@ def roll_calls(programs):
         row = {"bench": "roll_call", "ranks": ranks}
         row |= {f"{name}_ms": of[name].get("ms") for name in CONTESTANTS}
         row["waits_per_rank"] = of["muster"]["waits"]
-        row |= {phase: of["muster"][phase] for phase in ["connected", "called", "answered"]}
+        row |= {phase: of["muster"][phase] for phase in ["connected", "answered"]}
         row |= {f"{name}_switches": of[name].get("switches") for name in CONTESTANTS}
         yield row
 

@@ -166,7 +166,8 @@ TEST_CASE("what a crashed run left does no harm and goes") {
                 const auto policy = rank_in(folder.path(), rank, 2);
                 const auto launch = policy.launch();
                 auto meeting = policy.connect(launch, Deadline::after(60s));
-                (void)call_roll(meeting.store, make_record(launch), "p", Deadline::after(60s), 60s, {});
+                (void)call_roll(meeting.store, make_record(launch), "p",
+                                {.deadline = Deadline::after(60s), .timeout = 60s});
                 meeting.store.set("test/" + std::to_string(rank), "formed", Deadline::after(60s));
                 ::pause();
                 return std::string();

@@ -4,11 +4,13 @@
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
 #include <muster/rendezvous/concept.hpp>
+#include <muster/roll_call/commit.hpp>
 #include <muster/roll_call/record.hpp>
 #include <muster/roll_call/roll_call.hpp>
 #include <muster/roll_call/session.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <future>
 #include <string>
 #include <utility>
@@ -30,13 +32,14 @@ Met meet(R policy, std::chrono::milliseconds timeout = std::chrono::seconds(60))
         const auto deadline = muster::Deadline::after(timeout);
         const muster::Launch launch = policy.launch();
         muster::Meeting meeting = policy.connect(launch, deadline);
-        met.session = call_roll(meeting.store, make_record(launch), "payload " + std::to_string(launch.rank), deadline,
-                                timeout, {}, meeting.serves());
+        met.session = call_roll(meeting.store, make_record(launch), "payload " + std::to_string(launch.rank),
+                                {.deadline = deadline, .timeout = timeout, .fresh = meeting.fresh()});
+        met.session.records = muster::detail::fetch_records(meeting.store, met.session, deadline);
+        const auto payloads = muster::detail::payloads(met.session);
         for (int rank = 0; rank < launch.world_size; ++rank)
-            if (muster::detail::payload_of(meeting.store, met.session, rank, deadline) !=
-                "payload " + std::to_string(rank))
+            if (payloads[static_cast<std::size_t>(rank)] != "payload " + std::to_string(rank))
                 met.text = "wrong payload";
-        commit(meeting.store, met.session, deadline, timeout, {});
+        commit(meeting.store, met.session, deadline);
         meeting.leave(deadline);
     } catch (const muster::Error& error) {
         met.text = error.text();
