@@ -6,7 +6,7 @@ are done. The ranks are threads of one process, server included, for every conte
 that all threads exist and rank 0 listens and is connected, to the end of the last rank. Times are medians of runs that
 take turns, each a process of its own.
 
-    muster     call_roll and commit, over muster's own store; each rank also has everybody's record then
+    muster     call_roll and commit, over muster's own store
     floor      bare sockets and epoll, one message each way: whoever has the answer knows that all have come, no more
     torch      c10d::TCPStore, libuv server: rank 0 gets all and sets the answer, a barrier of the store at the end
     gloo_file  gloo::rendezvous::FileStore on tmpfs

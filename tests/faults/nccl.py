@@ -265,6 +265,22 @@ def another_version_on_one_rank():
         says(one_text(ranks), "muster: ranks disagree on the version of NCCL", f"2.99.1: rank 2 ({rank_process(ranks[2])})")
 
 
+def another_variable_on_one_rank():
+    with Group() as group:
+        ranks = run(group, "", environment={"NCCL_ALGO": lambda rank: "Tree" if rank == 2 else "Ring",
+                                            "NCCL_DEBUG_FILE": lambda rank: f"/tmp/rank{rank}"})
+        ended_with_error(ranks, SOON)
+        says(one_text(ranks), "muster: ranks disagree on NCCL_ALGO", "Ring: ranks 0 (",
+             f"Tree: rank 2 ({rank_process(ranks[2])})", "do: make NCCL_ALGO the same on all ranks")
+
+
+def variable_on_one_rank_alone():
+    with Group() as group:
+        ranks = run(group, "", environment={"NCCL_PROTO": lambda rank: "LL" if rank == 3 else ""})
+        ended_with_error(ranks, SOON)
+        says(one_text(ranks), "muster: ranks disagree on NCCL_PROTO", "none: ranks 0 (", "LL: rank 3 (")
+
+
 def library_that_is_too_old():
     with Group() as group:
         ranks = run(group, "version=21605")
@@ -328,5 +344,5 @@ if __name__ == "__main__":
             killed_in_the_middle_of_init, killed_at_a_split, killed_during_commit, killed_before_a_collective,
             killed_during_a_collective, few_open_files, setting_that_the_environment_beats,
             *([interface_that_the_others_cannot_reach] if can_make_hosts() else []), abort_that_hangs, abort_that_fails, told_to_block, told_to_block_by_a_file,
-            another_version_on_one_rank, library_that_is_too_old, old_library_on_one_rank, two_ranks_on_one_gpu,
+            another_version_on_one_rank, another_variable_on_one_rank, variable_on_one_rank_alone, library_that_is_too_old, old_library_on_one_rank, two_ranks_on_one_gpu,
             two_ranks_on_one_gpu_as_asked, no_driver, fewer_gpus_than_ranks, gpu_that_cannot_be_taken)}))

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace muster::inline v0_1 {
 
@@ -94,6 +95,10 @@ struct NcclOptions {
     /// Several ranks may use one GPU. For tests: NCCL itself allows it under conditions only (NCCL_HOSTID,
     /// NCCL_MULTI_RANK_GPU_ENABLE).
     bool allow_shared_device = false;
+
+    /// NCCL_* variables that ranks may set differently, by name, besides those that a host has of its own anyhow
+    /// (interfaces, files, debug output). All others must be the same: NCCL hangs or fails where they are not.
+    std::vector<std::string> may_differ = {};
 
     [[nodiscard]] NcclConfig axis(std::string_view name) const {
         if (const auto found = axes.find(name); found != axes.end()) return found->second;

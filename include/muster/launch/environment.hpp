@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace muster::inline v0_1 {
 
@@ -43,6 +44,15 @@ public:
 
     /// Whether the variable is there at all, if only empty.
     [[nodiscard]] bool defines(std::string_view name) const { return variables_.find(name) != variables_.end(); }
+
+    /// The variables whose names begin so and that are not empty, in the order of their names.
+    [[nodiscard]] std::vector<std::pair<std::string, std::string>> starting_with(std::string_view prefix) const {
+        std::vector<std::pair<std::string, std::string>> found;
+        for (auto each = variables_.lower_bound(prefix); each != variables_.end() && each->first.starts_with(prefix);
+             ++each)
+            if (!each->second.empty()) found.emplace_back(*each);
+        return found;
+    }
 
     /// Set or replace a variable of this value; the process's own environment stays as it is.
     void set(std::string name, std::string value) { variables_.insert_or_assign(std::move(name), std::move(value)); }

@@ -13,6 +13,7 @@
 #include <muster/nccl/preflight.hpp>
 #include <muster/nccl/state.hpp>
 #include <muster/nccl/unique_id.hpp>
+#include <muster/nccl/variables.hpp>
 #include <muster/nccl/version.hpp>
 #include <muster/roll_call/session.hpp>
 #include <muster/roll_call/watch.hpp>
@@ -55,6 +56,7 @@ public:
           options_(options) {
         detail::require_nccl_library(library_, NCCL_VERSION_CODE, detail::nccl_library_path(), rank_);
         const auto files = detail::nccl_files(launch.environment);
+        variables_ = detail::common_nccl_variables(launch.environment, files, options.nccl.may_differ);
         detail::refuse_blocking(detail::find_nccl_variable(launch.environment, "NCCL_COMM_BLOCKING", files), rank_);
         device_ = detail::pin_device(launch, options.device);
         mask_ = launch.environment.get("CUDA_VISIBLE_DEVICES").value_or("not set");
@@ -86,9 +88,11 @@ public:
     }
 
     [[nodiscard]] std::map<std::string, std::string> must_equal() const {
-        return {{"the version of NCCL", detail::nccl_version_text(library_)},
-                {"the settings in Options::nccl", detail::settings_text(options_.nccl)},
-                {"the number of NCCL's roots (NcclOptions::ranks_per_root, NCCL_COMM_ID)", fmt::format("{}", roots_)}};
+        auto facts = variables_;
+        facts["the version of NCCL"] = detail::nccl_version_text(library_);
+        facts["the settings in Options::nccl"] = detail::settings_text(options_.nccl);
+        facts["the number of NCCL's roots (NcclOptions::ranks_per_root, NCCL_COMM_ID)"] = fmt::format("{}", roots_);
+        return facts;
     }
 
     [[nodiscard]] std::string payload() const { return root_ ? root_->encode() : std::string(); }
@@ -198,6 +202,7 @@ private:
     int library_ = detail::nccl_library_version();
     NcclDevice device_;
     std::string mask_;
+    std::map<std::string, std::string> variables_; ///< NCCL's own, which all ranks must have alike
     int roots_ = 1;
     std::optional<detail::NcclRoot> root_;
     std::shared_ptr<detail::NcclState> world_; ///< while it connects

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <muster/nccl/preflight.hpp>
+#include <muster/nccl/variables.hpp>
 #include <muster/store/listen.hpp>
 
 #include <catch2/catch_test_macros.hpp>
@@ -17,6 +18,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -136,6 +138,20 @@ TEST_CASE("NCCL's files: its own variable's or the user's, then the host's") {
     const std::string home = user->pw_dir;
     CHECK(nccl_files({{"HOME", home}}) == std::vector<std::string>{home + "/.nccl.conf", "/etc/nccl.conf"});
     CHECK(nccl_files({{"HOME", home}, {"NCCL_CONF_FILE", ""}}).front() == home + "/.nccl.conf");
+}
+
+TEST_CASE("variables of NCCL that the ranks must have alike") {
+    const Folder folder;
+    const std::vector<std::string> files{
+        folder.file("user.conf", "# site\nNCCL_ALGO=Tree\nNCCL_PROTO=LL\r\nNCCL_IB_HCA=mlx5_0\nother=1\n"),
+        folder.file("host.conf", "NCCL_PROTO=Simple\nNCCL_P2P_LEVEL=SYS\nNCCL_CROSS_NIC=1\n"), "/no/such/file"};
+    const Environment environment{{"NCCL_ALGO", "Ring"},          {"NCCL_DEBUG", "INFO"}, {"NCCL_CROSS_NIC", ""},
+                                  {"NCCL_SOCKET_IFNAME", "eth0"}, {"NCCLX", "1"},         {"PATH", "/bin"}};
+    using Variables = std::map<std::string, std::string>;
+    CHECK(common_nccl_variables(environment, files, {}) ==
+          Variables{{"NCCL_ALGO", "Ring"}, {"NCCL_PROTO", "LL"}, {"NCCL_P2P_LEVEL", "SYS"}});
+    CHECK(common_nccl_variables(environment, files, {"NCCL_ALGO", "NCCL_P2P_LEVEL"}) ==
+          Variables{{"NCCL_PROTO", "LL"}});
 }
 
 TEST_CASE("NCCL_COMM_BLOCKING=1 is refused, with where it stands") {
