@@ -128,7 +128,7 @@ if [ $full = yes ]; then
 
     doing='clang++'
     if CXX=clang++ step 'clang++: build' build "$build_dir/clang" --buildtype=release; then
-        run_suites 'clang++' "$build_dir/clang" --suite unit --suite static --suite compile-fail
+        run_suites 'clang++' "$build_dir/clang" --suite unit --suite static --suite compile-fail --suite fuzz
     fi
 
     doing='address and undefined sanitizers'

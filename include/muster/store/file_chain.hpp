@@ -100,7 +100,7 @@ public:
             return value;
         }
         if (!value) value.emplace();
-        for (const std::string& suffix : std::views::reverse(suffixes)) *value += suffix;
+        for (auto suffix = suffixes.rbegin(); suffix != suffixes.rend(); ++suffix) *value += *suffix;
         memory_.value_version = newest;
         memory_.value = value;
         return value;
