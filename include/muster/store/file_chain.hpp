@@ -20,7 +20,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <ranges>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -100,7 +99,7 @@ public:
             return value;
         }
         if (!value) value.emplace();
-        for (const std::string& suffix : std::views::reverse(suffixes)) *value += suffix;
+        for (auto suffix = suffixes.rbegin(); suffix != suffixes.rend(); ++suffix) *value += *suffix;
         memory_.value_version = newest;
         memory_.value = value;
         return value;
