@@ -262,6 +262,25 @@ TEST_CASE("a rank outside the world is named on every rank") {
     check_refused(ends, errc::disagreement, {6}, "ranks disagree on the world size");
 }
 
+TEST_CASE("an answer that names a rank outside the world is refused") {
+    const auto read = [](const std::string& rank) {
+        Session session{.size = 2};
+        muster::detail::Fields::put_text(session.answer, rank);
+        muster::detail::Fields::put_text(session.answer, "payload");
+        return muster::detail::payloads(session);
+    };
+    CHECK(read("1") == std::vector<std::string>{"", "payload"});
+    const std::string outside = GENERATE("2", "-1", "2147483647", "99999999999", "1x", "");
+    CAPTURE(outside);
+    try {
+        (void)read(outside);
+        FAIL("no error");
+    } catch (const Error& error) {
+        CHECK(error.code() == errc::protocol);
+        CHECK_THAT(std::string(error.text()), ContainsSubstring("the roll call's answer names rank "));
+    }
+}
+
 TEST_CASE("a rank with another mesh is named on every rank") {
     auto records = world(4);
     records[3].mesh = "dp=4";
