@@ -80,7 +80,7 @@ def doubled_rank_at_once():
     """A race: all hear of it, or the world forms and the one process too many hears whose place it wanted."""
     for _ in range(5):
         with Group() as group:
-            ranks = group.ranks([worker, "--timeout", 20000], [0, 1, 2, 2, 3], 4, free_port())
+            ranks = group.ranks([worker, "--timeout", 20000, "--linger", 1500], [0, 1, 2, 2, 3], 4, free_port())
             group.wait(30)
             codes = [rank.code for rank in ranks]
             if 0 not in codes:

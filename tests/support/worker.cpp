@@ -100,9 +100,7 @@ public:
     explicit MortalStore(muster::AnyStore store) : store_(std::move(store)) {}
 
     void set(std::string_view key, std::string_view value, muster::Deadline deadline) {
-        if (key.find("/done/") != std::string_view::npos) to_kill.if_at("commit");
         live("set", key).set(key, value, deadline);
-        if (key.starts_with("hello/")) to_kill.if_at("hello");
     }
     std::string get(std::string_view key, muster::Deadline deadline) { return live("get", key).get(key, deadline); }
     bool wait(std::span<const std::string> keys, muster::Deadline deadline) {
@@ -126,7 +124,11 @@ public:
         return live("multi_get", keys.front()).multi_get(keys, deadline);
     }
     void multi_set(std::span<const std::string> keys, std::span<const std::string> values, muster::Deadline deadline) {
+        const auto any = [&](auto is) { return std::any_of(keys.begin(), keys.end(), is); };
+        if (any([](const std::string& key) { return key.find("/done/") != std::string::npos; }))
+            to_kill.if_at("commit");
         live("multi_set", keys.front()).multi_set(keys, values, deadline);
+        if (any([](const std::string& key) { return key.starts_with("hello/"); })) to_kill.if_at("hello");
     }
     bool remove(std::string_view key, muster::Deadline deadline) { return live("remove", key).remove(key, deadline); }
     std::int64_t num_keys(muster::Deadline deadline) { return live("num_keys", "").num_keys(deadline); }

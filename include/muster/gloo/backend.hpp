@@ -31,7 +31,8 @@ public:
     static constexpr std::string_view name = "gloo";
     using Communicator = GlooCommunicator;
 
-    /// Opens the transport on options.interface, else on the address that leads to the rendezvous.
+    /// Opens the transport on options.interface, else on the address that leads to the rendezvous; where that has none,
+    /// as a folder has, on the one that leads out of this host.
     /// Throws: Error(errc::connection or errc::backend) when there is no such address.
     Gloo(const Launch& launch, const Options& options) : rank_(launch.rank), timeout_(options.timeout) {
         if (launch.world_size == 1) return;
@@ -39,6 +40,8 @@ public:
         where.interface = options.interface;
         if (launch.endpoint)
             where.address = detail::local_address_toward(*launch.endpoint, Deadline::after(options.timeout));
+        else if (launch.local_size != launch.world_size)
+            where.address = detail::local_address_outward(); // they meet in a folder, perhaps of several hosts
         device_.emplace(where);
         endpoint_.emplace(launch.rank, launch.world_size, *device_);
     }

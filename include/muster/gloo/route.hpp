@@ -2,12 +2,17 @@
 #pragma once
 
 #include <muster/core/deadline.hpp>
+#include <muster/gloo/local_address.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/store/fd.hpp>
 #include <muster/store/resolve.hpp>
 
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <memory>
 #include <string>
 
 namespace muster::inline v0_1::detail {
@@ -23,6 +28,24 @@ namespace muster::inline v0_1::detail {
         local.size = sizeof local.storage;
         if (::getsockname(fd.get(), local.get(), &local.size) == 0) return to_string(local);
     }
+    return {};
+}
+
+/// The address by which other hosts are likely to know this one: that of the default route, else the first interface
+/// that is up and no loopback; empty where there is neither.
+[[nodiscard]] inline std::string local_address_outward() {
+    // Addresses kept for documentation: nobody has them, and nothing is sent (RFC 5737, RFC 3849).
+    for (const char* const nobody : {"192.0.2.1", "2001:db8::1"})
+        if (auto address = local_address_toward({nobody, 9}, Deadline::never()); !address.empty()) return address;
+    ifaddrs* found = nullptr;
+    if (::getifaddrs(&found) != 0) return {};
+    const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> list(found, &::freeifaddrs);
+    for (const int family : {AF_INET, AF_INET6})
+        for (const ifaddrs* one = found; one != nullptr; one = one->ifa_next) {
+            const bool usable = (one->ifa_flags & IFF_UP) != 0 && (one->ifa_flags & IFF_LOOPBACK) == 0;
+            if (!usable || one->ifa_addr == nullptr || one->ifa_addr->sa_family != family) continue;
+            return numeric_address(one->ifa_addr, family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
+        }
     return {};
 }
 

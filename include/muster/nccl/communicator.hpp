@@ -9,6 +9,7 @@
 #include <muster/nccl/data_type.hpp>
 #include <muster/nccl/operations.hpp>
 #include <muster/nccl/split.hpp>
+#include <muster/nccl/limits.hpp>
 #include <muster/nccl/state.hpp>
 #include <muster/nccl/wishes.hpp>
 

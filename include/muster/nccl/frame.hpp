@@ -5,13 +5,13 @@
 
 namespace muster::inline v0_1::detail {
 
-class NcclState;
+class NcclGate;
 
 /// The group that is open on this thread: how deep, and the communicators that were called in it, each of which is
 /// held until the group ends. NCCL keeps a group for each thread, and so does this.
 struct NcclFrame {
     int depth = 0;
-    NcclState* first = nullptr;
+    NcclGate* first = nullptr;
     bool canceled = false;
 };
 

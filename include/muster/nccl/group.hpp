@@ -4,7 +4,9 @@
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
 #include <muster/nccl/error.hpp>
-#include <muster/nccl/state.hpp>
+#include <muster/nccl/frame.hpp>
+#include <muster/nccl/group_end.hpp>
+#include <muster/nccl/open_group.hpp>
 
 #include <nccl.h>
 
@@ -31,7 +33,7 @@ public:
     Group(const Group&) = delete;
     Group& operator=(const Group&) = delete;
     ~Group() {
-        if (!ended_) detail::NcclGroupEnd::cancel();
+        if (!ended_) detail::NcclOpenGroup::cancel();
     }
 
     /// Launches all and waits until NCCL has done so: at most each communicator's timeout.

@@ -3,12 +3,15 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
-#include <muster/core/log.hpp>
 #include <muster/core/text.hpp>
 #include <muster/nccl/abort.hpp>
 #include <muster/nccl/config.hpp>
 #include <muster/nccl/error.hpp>
 #include <muster/nccl/frame.hpp>
+#include <muster/nccl/gate.hpp>
+#include <muster/nccl/limited.hpp>
+#include <muster/nccl/limits.hpp>
+#include <muster/nccl/open_group.hpp>
 #include <muster/nccl/poll.hpp>
 
 #include <cuda_runtime_api.h>
@@ -18,7 +21,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -31,58 +33,17 @@
 #include <utility>
 #include <vector>
 
-namespace muster::inline v0_1 {
+namespace muster::inline v0_1::detail {
 
-/// Limits of a communicator; split hands them on to the new ones.
-struct NcclLimits {
-    /// How long a call may wait for NCCL: the launch of a collective, a split, a barrier. Not how long a collective may
-    /// run on the GPU: that is what wait() is told.
-    std::chrono::milliseconds timeout = std::chrono::minutes(5);
-    std::chrono::milliseconds abort_timeout = std::chrono::seconds(10);
-    /// How long a destructor waits for NCCL to finish in order, before it aborts.
-    std::chrono::milliseconds destructor_timeout = std::chrono::seconds(5);
-    /// A communicator that failed in an operation is aborted before the error is thrown: what hangs on the GPU ends,
-    /// and with it what would wait for the GPU, as cudaFree does. Without it the communicator can still be shrunk.
-    bool abort_on_error = true;
-    LogSink log = log_to_stderr; ///< hears of communicators that had to be left behind
-};
-
-namespace detail {
-
-/// The group that a communicator connects.
-struct NcclGroupOfRanks {
-    std::vector<int> ranks; ///< global, index = rank in the group
-    int rank = 0;
-    int device = 0;
-    std::string label; ///< "tp", "world", for texts
-};
-
-/// An NCCL communicator's life: open, until the first failure, abort or close ends it for good.
-///
-/// One thread at a time is inside it. abort() may come from any other: it waits for that thread, which leaves as soon
-/// as it sees the request.
-class NcclState {
+/// An NCCL communicator's life. abort() may come from any thread, everything else from the one that is inside.
+class NcclState : public NcclGate {
 public:
     NcclState(NcclGroupOfRanks group, NcclLimits life_limits, std::shared_ptr<const NcclNames> kept)
-        : ranks(std::move(group.ranks)),
-          count(static_cast<int>(ranks.size())),
-          alone(count == 1),
-          rank(group.rank),
-          device(group.device),
-          label(std::move(group.label)),
+        : NcclGate(std::move(group)),
           limits(std::move(life_limits)),
           names(kept ? std::move(kept) : std::make_shared<const NcclNames>()) {}
 
-    NcclState(const NcclState&) = delete;
-    NcclState& operator=(const NcclState&) = delete;
     ~NcclState() { abort(); }
-
-    [[nodiscard]] int size() const noexcept { return count; }
-    [[nodiscard]] int global_rank() const { return ranks[static_cast<std::size_t>(rank)]; }
-    [[nodiscard]] bool is_open() const noexcept { return status_ == Status::open; }
-
-    /// Whether this thread's or another's abort ends what waits here.
-    [[nodiscard]] bool interrupted() const noexcept { return status_.load(std::memory_order_acquire) != Status::open; }
 
     /// Null in a group of one, and after the end. To be asked inside only.
     [[nodiscard]] ncclComm_t handle() const noexcept { return handle_; }
@@ -122,31 +83,10 @@ public:
     /// Nothing but splits, shrinks and the end are left of the communicator.
     void set_revoked() noexcept { revoked_ = true; }
 
-    /// Lets a call in once more after a failure.
-    void reopen() noexcept {
-        auto expected = Status::failed;
-        status_.compare_exchange_strong(expected, Status::open);
-    }
-
     /// Gives the communicator up to the caller, who ends it.
     [[nodiscard]] ncclComm_t release() noexcept {
         status_ = Status::closed;
         return std::exchange(handle_, nullptr);
-    }
-
-    // The way in and out of every call: no lock and no branch taken when all is well.
-    [[gnu::always_inline]] inline void enter(const char* operation) {
-        if (nccl_frame.depth == 0) [[likely]] {
-            if (busy_.exchange(true, std::memory_order_acquire)) [[unlikely]]
-                refuse_second(operation);
-        } else {
-            enter_group(operation);
-        }
-        if (interrupted()) [[unlikely]]
-            leave_and_refuse(operation);
-    }
-    [[gnu::always_inline]] inline void leave() noexcept {
-        if (holder_.load(std::memory_order_relaxed) == nullptr) busy_.store(false, std::memory_order_release);
     }
 
     /// Calls `call(handle)` and waits until NCCL has launched it.
@@ -252,26 +192,12 @@ public:
         }
     }
 
-    /// Ends the communicator for good with this text.
-    [[noreturn]] void fail(errc code, const std::string& text, std::vector<int> about = {}) {
-        failure_ = text;
-        auto expected = Status::open;
-        status_.compare_exchange_strong(expected, Status::failed);
-        throw Error(code, Stage::communicator, text, {.rank = global_rank(), .ranks = std::move(about)});
-    }
-
     [[noreturn]] void fail_with(std::string_view operation, ncclResult_t result, std::string_view more = {}) {
         const bool peer = result == ncclRemoteError;
         fail(peer ? errc::connection : errc::backend,
              fmt::format("{} {} failed: {}{}{}{}", operation, whose(), nccl_result_text(result),
                          more.empty() ? "" : "\n  ", more,
                          peer ? "\n  another rank ended, or its communicator failed, was aborted or closed" : ""));
-    }
-
-    /// Any thread. What runs or waits in this communicator ends; nothing is freed yet.
-    void interrupt() noexcept {
-        auto expected = Status::open;
-        status_.compare_exchange_strong(expected, Status::aborted);
     }
 
     /// Any thread. Ends communicators of one device in any state, and frees them.
@@ -299,55 +225,11 @@ public:
         if (owned_) destroy(handle, memory, deadline);
     }
 
-    // For groups.
-    friend class NcclGroupEnd;
-
-    const std::vector<int> ranks;
-    const int count;  ///< of ranks, at hand for every check
-    const bool alone; ///< a group of one: what it moves it copies
-    const int rank;
-    const int device;
-    const std::string label;
     NcclLimits limits;
     const std::shared_ptr<const NcclNames> names;
 
-    /// "on rank 3 of the NCCL communicator tp of ranks 2, 3"
-    [[nodiscard]] std::string whose() const {
-        return fmt::format("on rank {} of the NCCL communicator {}{}of {}", global_rank(), label,
-                           label.empty() ? "" : " ", ranks_text(ranks));
-    }
-
-    [[noreturn]] void refuse(std::string_view operation) const {
-        const auto why = [&]() -> std::string {
-            switch (status_.load()) {
-                case Status::failed: return fmt::format("that failed before:\n  {}", indented(failure_));
-                case Status::aborted: return "that was aborted";
-                default: return "that was closed";
-            }
-        };
-        throw Error(errc::closed, Stage::communicator,
-                    fmt::format("{} on an NCCL communicator {}{}of {} {}", operation, label, label.empty() ? "" : " ",
-                                ranks_text(ranks), why()),
-                    {.rank = global_rank()});
-    }
-
 private:
-    enum class Status : std::uint8_t { open, failed, aborted, closed };
-
-    /// Whether it was called in the group that is open on this thread.
-    [[nodiscard]] bool in_own_group() const noexcept { return holder_.load(std::memory_order_relaxed) == &nccl_frame; }
-
-    [[noreturn, gnu::cold, gnu::noinline]] void leave_and_refuse(const char* operation) {
-        leave();
-        refuse(operation);
-    }
-
-    [[gnu::noinline]] void enter_group(const char* operation) {
-        if (in_own_group()) return;
-        if (busy_.exchange(true, std::memory_order_acquire)) refuse_second(operation);
-        holder_.store(&nccl_frame, std::memory_order_relaxed);
-        next_ = std::exchange(nccl_frame.first, this);
-    }
+    friend class NcclGroupEnd;
 
     /// Looks a few times without asking the clock: a launch takes some microseconds.
     [[nodiscard]] bool settles_soon(ncclResult_t result) const {
@@ -356,14 +238,6 @@ private:
             if (look > 2 && result == ncclInProgress) std::this_thread::yield();
         }
         return result == ncclSuccess;
-    }
-
-    [[noreturn, gnu::cold, gnu::noinline]] void refuse_second(const char* operation) const {
-        if (interrupted()) refuse(operation);
-        throw Error(errc::invalid_argument, Stage::communicator,
-                    fmt::format("{} {}: another thread is using it\n  do: let one thread at a time use a communicator",
-                                operation, whose()),
-                    {.rank = global_rank()});
     }
 
     [[gnu::noinline]] void settle_and_leave(const char* operation, ncclResult_t result) {
@@ -405,17 +279,6 @@ private:
             throw_nccl(fmt::format("close {}: ncclCommDestroy", whose()), *result, Stage::communicator, global_rank());
     }
 
-    /// Ends it with a group that launched nothing.
-    void give_up() noexcept {
-        auto expected = Status::open;
-        if (!status_.compare_exchange_strong(expected, Status::failed)) return;
-        try {
-            failure_ = "a group in which it was called was given up before its end";
-        } catch (const std::exception&) {
-            return; // its status says enough
-        }
-    }
-
     void left_behind(std::string_view call) const noexcept {
         try {
             if (limits.log)
@@ -429,79 +292,13 @@ private:
     ncclComm_t handle_ = nullptr;
     const char* last_ = nullptr;
     std::uint64_t launched_ = 0;
-    std::atomic<bool> busy_{false};
-    std::atomic<Status> status_{Status::open};
-    std::atomic<const NcclFrame*> holder_{nullptr}; ///< the group that keeps the way in shut until its end
     bool owned_ = true;
     bool revoked_ = false;
     void* scratch_ = nullptr;
-    NcclState* next_ = nullptr; ///< in the group
     NcclChild child_;
     std::map<std::uint64_t, Free> parts_;
     std::uint64_t last_part_ = 0;
     std::function<void()> watch_;
-    std::string failure_;
-};
-
-/// The end of this thread's open group for each communicator that was called in it.
-class NcclGroupEnd {
-public:
-    /// Waits until all is launched; throws the first error, after all have been looked at.
-    static void settle(ncclResult_t result, const Deadline* deadline) {
-        if (result == ncclSuccess || result == ncclInProgress) {
-            NcclState* state = nccl_frame.first;
-            // Unlike a split, a group that ended with success has nothing in progress.
-            while (state != nullptr && (result == ncclSuccess || state->settles_soon(result))) state = let_go(*state);
-            nccl_frame.first = state;
-            if (state == nullptr) return;
-        }
-        settle_slowly(result, deadline);
-    }
-
-    /// Ends the group without launching anything of it. Its communicators cannot be used after that.
-    static void cancel() noexcept {
-        if (nccl_frame.depth == 0) return;
-        poison_nccl_group();
-        for (; nccl_frame.depth > 0; --nccl_frame.depth) (void)ncclGroupEnd(); // says what poisoned it
-        nccl_frame.canceled = true;
-        for_each([](NcclState& state) { state.give_up(); });
-    }
-
-private:
-    /// Opens the way in again; the next of the group.
-    static NcclState* let_go(NcclState& state) noexcept {
-        NcclState* const next = std::exchange(state.next_, nullptr);
-        state.holder_.store(nullptr, std::memory_order_relaxed);
-        state.leave();
-        return next;
-    }
-
-    template <class Visit>
-    static void for_each(Visit visit) {
-        for (NcclState* state = std::exchange(nccl_frame.first, nullptr); state != nullptr;) {
-            visit(*state);
-            state = let_go(*state);
-        }
-    }
-
-    [[gnu::cold, gnu::noinline]] static void settle_slowly(ncclResult_t result, const Deadline* deadline) {
-        std::exception_ptr first;
-        std::vector<NcclState*> failed;
-        for_each([&](NcclState& state) {
-            try {
-                state.settle("a group's end", result, deadline ? *deadline : Deadline::after(state.limits.timeout));
-            } catch (const Error&) {
-                if (!first) first = std::current_exception();
-                if (state.limits.abort_on_error) failed.push_back(&state);
-            }
-        });
-        if (!failed.empty()) NcclState::abort_all(failed);
-        if (first) std::rethrow_exception(first);
-        if (result != ncclSuccess && result != ncclInProgress)
-            throw_nccl("ncclGroupEnd", result, Stage::communicator, -1);
-    }
-
-    friend class NcclState;
 };
 
 inline void NcclState::abort_all(const std::vector<NcclState*>& states) noexcept {
@@ -511,7 +308,7 @@ inline void NcclState::abort_all(const std::vector<NcclState*>& states) noexcept
         for (NcclState* state : states) {
             state->interrupt();
             // What this thread called in a group that is still open must not be launched any more.
-            if (state->in_own_group() && nccl_frame.depth > 0) NcclGroupEnd::cancel();
+            if (state->in_own_group() && nccl_frame.depth > 0) NcclOpenGroup::cancel();
             const Deadline limit = Deadline::after(state->limits.abort_timeout);
             Backoff backoff;
             bool inside = state->busy_.exchange(true, std::memory_order_acquire);
@@ -539,5 +336,4 @@ inline void NcclState::abort_all(const std::vector<NcclState*>& states) noexcept
     }
 }
 
-} // namespace detail
-} // namespace muster::inline v0_1
+} // namespace muster::inline v0_1::detail

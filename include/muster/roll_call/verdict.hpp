@@ -112,6 +112,19 @@ using FactOf = std::function<std::string(const Record&)>;
     return finding;
 }
 
+/// Ranks that no world of their own size has: launch() refuses them, so that these records come from something else.
+[[nodiscard]] inline std::optional<Finding> find_strangers(const RecordRefs& records) {
+    RecordRefs strangers;
+    for (const Record* record : records)
+        if (record->rank < 0 || record->rank >= record->world_size) strangers.push_back(record);
+    if (strangers.empty()) return std::nullopt;
+    return Finding{errc::disagreement, Stage::roll_call,
+                   fmt::format("somebody claims to be what is no rank of its world of {}: {}\n  do: look for another "
+                               "program that uses this address",
+                               strangers.front()->world_size, process_list(strangers)),
+                   ranks_of(strangers)};
+}
+
 /// Two processes of one rank; only the first such rank is spelled out, the others are listed.
 [[nodiscard]] inline std::optional<Finding> find_duplicates(const RecordRefs& records) {
     std::map<int, RecordRefs> claims;
@@ -194,6 +207,7 @@ using FactOf = std::function<std::string(const Record&)>;
             "start all ranks with one world size; end an earlier run that still uses this address",
             [](const Record& r) { return r.launch_sources; }))
         return found;
+    if (auto found = find_strangers(records)) return found;
     if (auto found = find_duplicates(records)) return found;
     if (auto found = find_failures(records)) return found;
     if (auto found = compare(

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <string>
 #include <thread>
@@ -30,8 +31,8 @@ public:
                   do raise_failures(store, session, Deadline::after(listening_time));
                   while (!stop_ && !store.wait(outcome, Deadline::after(50ms)));
                   if (!stop_) interrupt();
-              } catch (const Error&) {
-                  interrupt(); // a failure; or the store is gone, and with it rank 0
+              } catch (const std::exception&) {
+                  interrupt(); // a failure; or the store is gone, and with it rank 0; or there is no memory
               }
           }) {}
 

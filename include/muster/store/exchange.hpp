@@ -4,6 +4,7 @@
 #include <muster/core/deadline.hpp>
 #include <muster/store/concept.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <optional>
@@ -14,8 +15,11 @@
 
 namespace muster::inline v0_1::detail {
 
-/// How much longer than its deadline an exchange may take for what does not wait for other ranks.
-inline constexpr std::chrono::milliseconds telling_time{1000};
+/// By when an exchange has done what does not wait for other ranks: later than its deadline, which may have passed.
+[[nodiscard]] inline Deadline telling_deadline(Deadline deadline) {
+    constexpr std::chrono::seconds more(1);
+    return std::max(deadline.extended_by(more), Deadline::after(more));
+}
 
 /// What a rank tells before it waits: what it appends, then what it sets.
 struct Notes {
@@ -40,7 +44,7 @@ template <HasStoreOperations S>
     if constexpr (requires { store.exchange(notes, key, deadline); }) {
         return store.exchange(notes, key, deadline);
     } else {
-        const Deadline late = deadline.extended_by(telling_time);
+        const Deadline late = telling_deadline(deadline);
         for (std::size_t i = 0; i < notes.append_keys.size(); ++i)
             store.append(notes.append_keys[i], notes.append_values[i], late);
         if (!notes.set_keys.empty()) store.multi_set(notes.set_keys, notes.set_values, late);

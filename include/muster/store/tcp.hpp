@@ -216,13 +216,13 @@ private:
     [[nodiscard]] std::optional<std::string> ask(const std::string& message, const std::string& key,
                                                  Deadline deadline) {
         const Act act{"waiting for", key};
-        channel_.require_ready(act, deadline.extended_by(detail::telling_time));
+        channel_.require_ready(act, detail::telling_deadline(deadline));
         // The notes are told even where there is no time to wait any more.
         deadline = std::max(deadline, Deadline::after(std::chrono::milliseconds(1)));
         if (server_ == StoreServer::muster)
             return channel_.wait_and_get(message + Request(Opcode::get).key(key).bytes(), act, deadline);
         if (!channel_.wait(message, act, deadline)) return std::nullopt;
-        return get(key, deadline.extended_by(detail::telling_time));
+        return get(key, detail::telling_deadline(deadline));
     }
 
     void require_present(std::span<const std::string> keys, Deadline deadline) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <muster/gloo/device.hpp>
+#include <muster/gloo/route.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -62,4 +63,13 @@ TEST_CASE("what cannot be used is refused by name") {
     error = error_of([] { GlooDevice(GlooDeviceOptions{.address = "203.0.113.7"}); });
     CHECK(error.code() == errc::connection);
     CHECK(contains(error.what(), "it is no address of this host"));
+}
+
+TEST_CASE("the address that leads out of this host is one of this host") {
+    const std::string address = muster::detail::local_address_outward();
+    if (address.empty()) return; // a host without a network
+    CHECK(address != "127.0.0.1");
+    CHECK(address != "::1");
+    const GlooDevice device({.address = address});
+    CHECK(contains(device.text(), address));
 }

@@ -4,6 +4,8 @@
 #include <muster/roll_call/roll_call.hpp>
 #include <muster/roll_call/watch.hpp>
 #include <muster/store/memory.hpp>
+#include <muster/store/tcp.hpp>
+#include <muster/store/tcp_server.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
@@ -13,6 +15,7 @@
 #include <chrono>
 #include <cstdint>
 #include <future>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <span>
@@ -259,6 +262,25 @@ TEST_CASE("a rank outside the world is named on every rank") {
     check_refused(ends, errc::disagreement, {6}, "ranks disagree on the world size");
 }
 
+TEST_CASE("an answer that names a rank outside the world is refused") {
+    const auto read = [](const std::string& rank) {
+        Session session{.size = 2};
+        muster::detail::Fields::put_text(session.answer, rank);
+        muster::detail::Fields::put_text(session.answer, "payload");
+        return muster::detail::payloads(session);
+    };
+    CHECK(read("1") == std::vector<std::string>{"", "payload"});
+    const std::string outside = GENERATE("2", "-1", "2147483647", "99999999999", "1x", "");
+    CAPTURE(outside);
+    try {
+        (void)read(outside);
+        FAIL("no error");
+    } catch (const Error& error) {
+        CHECK(error.code() == errc::protocol);
+        CHECK_THAT(std::string(error.text()), ContainsSubstring("the roll call's answer names rank "));
+    }
+}
+
 TEST_CASE("a rank with another mesh is named on every rank") {
     auto records = world(4);
     records[3].mesh = "dp=4";
@@ -476,4 +498,76 @@ TEST_CASE("a watch calls when another rank fails, and only then") {
     AnyStore other{MemoryStore(store)};
     other.set(session.key("outcome"), "failure", Deadline::after(1s));
     CHECK(interrupted.wait_for(10s) == std::future_status::ready);
+}
+
+namespace {
+
+/// A rank's connection to the store of a server, as EnvRendezvous makes it.
+AnyStore connect(const muster::TcpStoreServer& server, int rank, std::chrono::milliseconds timeout = 30s) {
+    return AnyStore(muster::TcpStore("127.0.0.1", server.port(), Deadline::after(timeout),
+                                     rank == 0 ? muster::StoreServer::any : muster::StoreServer::muster));
+}
+
+} // namespace
+
+TEST_CASE("a rank that ends after its hello is noticed by its closed connection") {
+    const muster::TcpStoreServer server("127.0.0.1", 0);
+    const Record dead = record(1, 4);
+    {
+        AnyStore store = connect(server, 1);
+        const auto hello = muster::detail::hello_notes(dead, "payload", true);
+        CHECK_FALSE(store.exchange(hello, "never", Deadline::after(100ms)));
+    }
+    std::vector<std::future<End>> threads;
+    const auto start = Deadline::Clock::now();
+    for (const int rank : {0, 2})
+        threads.push_back(std::async(std::launch::async, [&, rank] {
+            return meet(AnyStore(connect(server, rank)), record(rank, 4), 30s, {}, true);
+        }));
+    std::vector<End> ends;
+    for (auto& thread : threads) ends.push_back(thread.get());
+    CHECK(Deadline::Clock::now() - start < 15s);
+    check_refused(ends, errc::missing_ranks, {1}, "1 of 4 ranks ended without a word after their hello");
+    CHECK_THAT(ends[0].text, ContainsSubstring(process_name(dead)));
+}
+
+TEST_CASE("a rank that ends while the ranks connect is noticed by its closed connection") {
+    const muster::TcpStoreServer server("127.0.0.1", 0);
+    std::vector<std::future<End>> threads;
+    const auto start = Deadline::Clock::now();
+    for (int rank = 0; rank < 3; ++rank)
+        threads.push_back(std::async(std::launch::async, [&, rank] {
+            AnyStore store = connect(server, rank);
+            try {
+                const Session session = call_roll(store, record(rank, 3), "", options(30s, {}, true));
+                if (rank == 2) {
+                    muster::detail::tell_place(store, session, "at a test's edge", Deadline::after(10s));
+                    store = AnyStore();
+                    return End{rank, {}, {}, {}, {}, false, false};
+                }
+                commit(store, session, Deadline::after(30s));
+            } catch (const Error& error) {
+                return failed(rank, error);
+            }
+            return End{rank, {}, {}, {}, {}, false, false};
+        }));
+    std::vector<End> ends;
+    for (auto& thread : threads) ends.push_back(thread.get());
+    CHECK(Deadline::Clock::now() - start < 15s);
+    check_refused({ends[0], ends[1]}, errc::missing_ranks, {2}, "1 of 3 ranks ended without a word while");
+    CHECK_THAT(ends[0].text, ContainsSubstring("last seen at a test's edge: rank 2"));
+}
+
+TEST_CASE("a rank that connects anew is not taken for dead") {
+    const muster::TcpStoreServer server("127.0.0.1", 0);
+    const Record twice = record(1, 2);
+    auto store = std::make_unique<AnyStore>(connect(server, 1));
+    const auto hello = muster::detail::hello_notes(twice, "payload of 1", true);
+    CHECK_FALSE(store->exchange(hello, "never", Deadline::after(100ms)));
+    store.reset();
+    auto other =
+        std::async(std::launch::async, [&] { return meet(AnyStore(connect(server, 1)), twice, 30s, {}, true); });
+    const End end = meet(AnyStore(connect(server, 0)), record(0, 2), 30s, {}, true);
+    CHECK_FALSE(end.failed);
+    CHECK_FALSE(other.get().failed);
 }

@@ -187,6 +187,18 @@ TEST_CASE("a record travels, with what says of its device") {
     CHECK_FALSE(bare.failure);
 }
 
+TEST_CASE("a rank that no world has is no rank") {
+    for (const int rank : {-1, 4, 1000}) {
+        auto records = world(4);
+        records[3].rank = rank;
+        const auto finding = examine(refs(records));
+        REQUIRE(finding);
+        CHECK(finding->code == errc::disagreement);
+        CHECK(finding->ranks == std::vector{rank});
+        CHECK_THAT(finding->text, StartsWith("somebody claims to be what is no rank of its world of 4"));
+    }
+}
+
 TEST_CASE("failures before the roll call") {
     auto records = world(4);
     SECTION("one rank is named") {

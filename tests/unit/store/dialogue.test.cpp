@@ -3,6 +3,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -153,4 +154,93 @@ TEST_CASE("a client that does not read may not ask for ever") {
     for (int i = 0; i < 1000; ++i) request.key("k");
     CHECK_FALSE(greedy.ask(request)); // 8 GB
     CHECK(greedy.replies().empty());
+}
+
+TEST_CASE("a GET behind a WAIT is answered after it") {
+    KeyTable table;
+    Client client(table);
+    const auto ask = [&](Client& who) {
+        CHECK(who.ask(RequestWriter(Opcode::wait).count(1).key("k")));
+        CHECK(who.ask(RequestWriter(Opcode::get).key("k")));
+    };
+    ask(client);
+    CHECK(client.take().empty());
+    Client other(table);
+    CHECK(other.ask(RequestWriter(Opcode::set).key("k").value("v")));
+    REQUIRE(table.take_ready() == &client);
+    client.answer_wait();
+    CHECK(client.take() == "\0"s + bytes("v"));
+    // One that waits for nothing is answered at once.
+    ask(client);
+    CHECK(client.take() == "\0"s + bytes("v"));
+    // What else is asked meanwhile does not wait.
+    CHECK(client.ask(RequestWriter(Opcode::wait).count(1).key("l")));
+    CHECK(client.ask(RequestWriter(Opcode::get).key("l")));
+    CHECK(client.ask(RequestWriter(Opcode::add).key("n").number(std::int64_t{1})));
+    CHECK(client.take() == number(1));
+    CHECK_FALSE(client.ask(RequestWriter(Opcode::get).key("m"))); // one GET for one WAIT
+}
+
+TEST_CASE("a cancelled WAIT takes the GET behind it along") {
+    KeyTable table;
+    Client client(table);
+    CHECK(client.ask(RequestWriter(Opcode::wait).count(1).key("k")));
+    CHECK(client.ask(RequestWriter(Opcode::get).key("k")));
+    CHECK(client.ask(RequestWriter(Opcode::cancel_wait)));
+    CHECK(client.take() == "\1"s);
+    CHECK(client.ask(RequestWriter(Opcode::get).key("k")));
+    CHECK(client.take() == bytes(""));
+}
+
+TEST_CASE("a last will is carried out at the end and not before") {
+    KeyTable table;
+    Client client(table);
+    CHECK(client.ask(RequestWriter(Opcode::set).key("job/@will/gone").value("nonce1")));
+    CHECK(client.ask(RequestWriter(Opcode::multi_set).count(2).key("@will/top").value("x").key("k").value("v")));
+    CHECK(table.find("/job/gone") == nullptr);
+    CHECK(table.find("/top") == nullptr);
+    CHECK(table.size() == 1);
+    client.execute_wills();
+    REQUIRE(table.find("/job/gone") != nullptr);
+    CHECK(*table.find("/job/gone") == "nonce1");
+    CHECK(*table.find("/top") == "x");
+    Client second(table);
+    CHECK(second.ask(RequestWriter(Opcode::set).key("job/@will/gone").value("taken back")));
+    CHECK(second.ask(RequestWriter(Opcode::set).key("job/@will/gone").value("nonce2"))); // the last one counts
+    second.execute_wills();
+    second.execute_wills(); // once
+    CHECK(*table.find("/job/gone") == "nonce1nonce2");
+}
+
+TEST_CASE("a last will can be taken back") {
+    KeyTable table;
+    Client client(table);
+    CHECK(client.ask(RequestWriter(Opcode::set).key("@will/k").value("v")));
+    CHECK(client.ask(RequestWriter(Opcode::delete_key).key("@will/k")));
+    CHECK(client.take() == number(1));
+    CHECK(client.ask(RequestWriter(Opcode::delete_key).key("@will/k")));
+    CHECK(client.take() == number(0));
+    client.execute_wills();
+    CHECK(table.size() == 0);
+}
+
+TEST_CASE("a client with too many wills is cut off, and they count as memory") {
+    KeyTable table;
+    Client client(table);
+    const std::size_t before = client.bytes();
+    bool goes_on = true;
+    int wills = 0;
+    for (; goes_on && wills < 100; ++wills)
+        goes_on =
+            client.ask(RequestWriter(Opcode::set).key("@will/" + std::to_string(wills)).value(std::string(1000, 'x')));
+    CHECK_FALSE(goes_on);
+    CHECK(wills <= 20);
+    CHECK(client.bytes() > before + 10'000);
+}
+
+TEST_CASE("a mark in the middle of a name is no will") {
+    KeyTable table;
+    Client client(table);
+    CHECK(client.ask(RequestWriter(Opcode::set).key("not@will/k").value("v")));
+    CHECK(table.find("/not@will/k") != nullptr);
 }

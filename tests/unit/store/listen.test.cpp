@@ -4,10 +4,15 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <poll.h>
+#include <sys/socket.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include "sockets.hpp"
 
 using namespace muster::detail;
 using muster::errc;
@@ -65,6 +70,19 @@ TEST_CASE("a port in use is named with what to do") {
 TEST_CASE("a port is free again as soon as its listener is gone") {
     std::uint16_t port = 0;
     for (int i = 0; i < 5; ++i) port = listen_on("127.0.0.1", port).port;
+}
+
+TEST_CASE("a port can be taken while its last connection is still winding down") {
+    std::uint16_t port = 0;
+    {
+        const Listener first = listen_on("127.0.0.1", 0);
+        port = first.port;
+        const RawClient client(port);
+        REQUIRE(await_event(first.fd.get(), POLLIN, RawClient::late()));
+        const Fd accepted(::accept4(first.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+        REQUIRE(accepted);
+    } // the listener's side closes first: its end of the connection keeps the port for a minute
+    CHECK(listen_on("127.0.0.1", port).port == port);
 }
 
 TEST_CASE("an address of another host is named with what to do") {

@@ -228,3 +228,88 @@ TEST_CASE("signals do not disturb a store") {
     REQUIRE(::sigaction(SIGALRM, &old, nullptr) == 0);
     CHECK(signals > 10);
 }
+
+namespace {
+
+Notes notes() {
+    Notes notes;
+    notes.append("list", "a");
+    notes.append("list", "b");
+    notes.set("mine", "1");
+    return notes;
+}
+
+} // namespace
+
+TEST_CASE("an exchange tells, waits and gets") {
+    const TcpStoreServer server("127.0.0.1", 0);
+    for (const auto kind : {muster::StoreServer::any, muster::StoreServer::muster}) {
+        TcpStore store("127.0.0.1", server.port(), soon(), kind);
+        TcpStore other("127.0.0.1", server.port(), soon());
+        (void)other.remove("list", soon());
+        (void)other.remove("answer", soon());
+        auto answer = std::async(std::launch::async, [&] { return store.exchange(notes(), "answer", soon()); });
+        CHECK(other.get("mine", soon()) == "1");
+        CHECK(other.get("list", soon()) == "ab");
+        other.set("answer", "42", soon());
+        CHECK(answer.get() == "42");
+        CHECK(store.exchange({}, "answer", soon()) == "42");
+        CHECK(store.get("answer", soon()) == "42");
+    }
+}
+
+TEST_CASE("an exchange whose time is up has told, and leaves the store usable") {
+    const TcpStoreServer server("127.0.0.1", 0);
+    for (const auto kind : {muster::StoreServer::any, muster::StoreServer::muster}) {
+        TcpStore store("127.0.0.1", server.port(), soon(), kind);
+        CHECK_FALSE(store.exchange(notes(), "never", Deadline::after(50ms)));
+        CHECK(store.get("mine", soon()) == "1");
+        Notes last;
+        last.set("last", "2");
+        CHECK_FALSE(store.exchange(last, "never", Deadline())); // no time at all
+        CHECK(store.get("last", soon()) == "2");
+        // Done just as it was cancelled: the value that comes behind is taken, too.
+        TcpStore other("127.0.0.1", server.port(), soon());
+        for (int i = 0; i < 200; ++i) {
+            const std::string key = "key" + std::to_string(i);
+            auto setting = std::async(std::launch::async, [&] { other.set(key, "v", soon()); });
+            const auto value = store.exchange({}, key, Deadline::after(1ms));
+            CHECK((!value || *value == "v"));
+            setting.get();
+            CHECK(store.get(key, soon()) == "v");
+        }
+    }
+}
+
+TEST_CASE("a connection that proved nothing is made anew, and all is told again") {
+    std::optional<TcpStoreServer> server;
+    const std::uint16_t port = listen_on("127.0.0.1", 0).port;
+    {
+        // It takes the connection and ends without a word, as one whose backlog is thrown away.
+        FakeServer silent([](Stream&) {});
+        TcpStore store("127.0.0.1", silent.port(), Deadline::after(300ms), muster::StoreServer::muster);
+        const auto error = failure([&] { (void)store.exchange(notes(), "k", Deadline::after(300ms)); });
+        REQUIRE(error);
+        CHECK(error->code() == errc::connection);
+        CHECK(error->stage() == muster::Stage::rendezvous);
+        CHECK(error->text().find("no store could be reached at 127.0.0.1:") != std::string_view::npos);
+    }
+    server.emplace("127.0.0.1", port);
+    TcpStore store("127.0.0.1", port, soon(), muster::StoreServer::muster);
+    server.reset(); // before anything was told
+    server.emplace("127.0.0.1", port);
+    CHECK_FALSE(store.exchange(notes(), "never", Deadline::after(100ms)));
+    CHECK(store.get("list", soon()) == "ab");
+}
+
+TEST_CASE("what is told first, but not in an exchange, is told to a proven store") {
+    FakeServer greeter([](Stream& stream) { (void)stream.send("HTTP/1.1 400 Bad Request\r\n", soon()); });
+    TcpStore store("127.0.0.1", greeter.port(), soon(), muster::StoreServer::muster);
+    const auto error = failure([&] { store.set("k", "v", soon()); });
+    REQUIRE(error);
+    CHECK(error->code() == errc::protocol);
+    const TcpStoreServer server("127.0.0.1", 0);
+    TcpStore right("127.0.0.1", server.port(), soon(), muster::StoreServer::muster);
+    right.set("k", "v", soon());
+    CHECK(right.get("k", soon()) == "v");
+}

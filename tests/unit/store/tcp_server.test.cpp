@@ -301,3 +301,36 @@ TEST_CASE("a thousand clients wait for one key") {
     CHECK(eventually([&] { return server.connections() == 1; }));
     REQUIRE(::setrlimit(RLIMIT_NOFILE, &old) == 0);
 }
+
+TEST_CASE("a server sees connections end and carries out their wills, waking those who wait") {
+    const TcpStoreServer server("127.0.0.1", 0);
+    TcpStore watcher = client(server);
+    std::optional<TcpStore> mortal(client(server));
+    mortal->set("@will/gone", "mortal", soon());
+    CHECK_FALSE(mortal->check(Keys{"gone"}, soon()));
+    auto seen = std::async(std::launch::async, [&] { return watcher.get("gone", soon()); });
+    mortal.reset();
+    CHECK(seen.get() == "mortal");
+}
+
+TEST_CASE("a server that no longer listens leaves its port to another and keeps its clients") {
+    auto server = std::make_unique<TcpStoreServer>("127.0.0.1", 0);
+    const std::uint16_t port = server->port();
+    TcpStore old = client(*server);
+    old.set("k", "old", soon());
+    server->stop_listening();
+    std::unique_ptr<TcpStoreServer> next;
+    REQUIRE(eventually([&] {
+        try {
+            next = std::make_unique<TcpStoreServer>("127.0.0.1", port);
+            return true;
+        } catch (const Error&) {
+            return false; // not yet
+        }
+    }));
+    TcpStore fresh("127.0.0.1", port, soon());
+    CHECK_FALSE(fresh.check(Keys{"k"}, soon()));
+    CHECK(old.get("k", soon()) == "old");
+    server->stop_listening(); // nothing to do the second time
+    server.reset();
+}
