@@ -2,6 +2,7 @@
 #pragma once
 
 #include <muster/core/deadline.hpp>
+#include <muster/core/error.hpp>
 #include <muster/roll_call/fields.hpp>
 #include <muster/roll_call/keys.hpp>
 #include <muster/roll_call/options.hpp>
@@ -11,6 +12,7 @@
 #include <muster/roll_call/verdict.hpp>
 #include <muster/store/any_store.hpp>
 #include <muster/store/exchange.hpp>
+#include <muster/store/printable.hpp>
 
 #include <fmt/format.h>
 
@@ -52,14 +54,20 @@ inline constexpr std::size_t mark_digits = 8;
     return verdict.encode();
 }
 
-/// The session that a verdict declares; throws the error that it declares.
+/// The session that a verdict declares; throws the error that it declares, and errc::protocol where it is none.
 [[nodiscard]] inline Session read_verdict(std::string_view bytes, std::string id, const Record& self,
                                           const RollCallOptions& options) {
     const Fields verdict = Fields::decode(bytes);
     if (verdict.has("code")) Finding::decode(verdict).raise(self.rank);
+    const int size = verdict.number("size", 0);
+    if (size < 1)
+        throw Error(errc::protocol, Stage::roll_call,
+                    fmt::format("the verdict of the roll call is of a world of size {}\n  do: look for another program "
+                                "that uses the same store and keys",
+                                printable(verdict.get("size"))));
     return {.id = std::move(id),
             .rank = self.rank,
-            .size = verdict.number("size", self.world_size),
+            .size = size,
             .self = process_name(self),
             .rank_0 = verdict.get("rank_0"),
             .answer = verdict.get("answer"),

@@ -22,6 +22,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace muster::inline v0_1::detail {
@@ -44,16 +45,26 @@ public:
     [[nodiscard]] Session answer() {
         const Fields answered = Fields::decode(say_hello());
         const std::string id = answered.get("session");
-        if (answered.has("verdict")) return read_verdict(answered.get("verdict"), id, self_, options_);
+        if (answered.has("verdict")) return of_own_size(read_verdict(answered.get("verdict"), id, self_, options_));
         const std::string verdict = answered.has("confirm") ? confirm(id) : store_.get(verdict_key(id), late());
         Session session = read_verdict(verdict, id, self_, options_);
         // Another process of this rank may have been quicker to confirm.
         if (answered.has("confirm") && !is_member(verdict, self_)) one_too_many(session);
-        return session;
+        return of_own_size(std::move(session));
     }
 
 private:
     [[nodiscard]] Deadline late() const noexcept { return grace_.extended_by(listening_time); }
+
+    /// A session's size is not trusted where memory is taken for it.
+    [[nodiscard]] Session of_own_size(Session session) const {
+        if (session.size == self_.world_size) return session;
+        throw Error(
+            errc::protocol, Stage::roll_call,
+            fmt::format("rank 0 took rank {} of a world of {} into a world of {}\n  do: look for another program "
+                        "that uses the same store and keys",
+                        self_.rank, self_.world_size, session.size));
+    }
 
     /// Until rank 0 answers this process's nonce.
     [[nodiscard]] std::string say_hello() {

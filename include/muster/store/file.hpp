@@ -150,8 +150,9 @@ public:
         detail::FileChain chain = change(key);
         for (std::uint64_t after = 0;;) {
             const auto newest = chain.newest();
+            // What a file says of the total is its writer's word.
+            if (newest.total > max_grown_value_bytes - value.size()) refuse_growth(key);
             const std::uint64_t total = newest.total + value.size();
-            if (total > max_grown_value_bytes) refuse_growth(key);
             after = newest.number;
             if (is_whole(after + 1)) { // now and then the whole value, which takes its place or is written again
                 std::string whole = chain.value(after).value_or("");
