@@ -281,6 +281,27 @@ TEST_CASE("an answer that names a rank outside the world is refused") {
     }
 }
 
+TEST_CASE("a verdict on a world of another size is refused") {
+    const std::string size = GENERATE("-1", "0", "", "many", "1", "3", "2147483647");
+    const Record self = record(1, 2);
+    muster::detail::Fields verdict;
+    verdict.set("size", size);
+    muster::detail::Fields answer;
+    answer.set("session", "forged");
+    answer.set("verdict", verdict.encode());
+    MemoryStore memory;
+    AnyStore store{memory};
+    store.set(muster::detail::answer_key(self.nonce), answer.encode(), Deadline::after(10s));
+    CAPTURE(size);
+    try {
+        (void)call_roll(store, self, "", options(10s));
+        FAIL("it is believed");
+    } catch (const Error& error) {
+        CHECK(error.code() == errc::protocol);
+        CHECK_THAT(error.what(), ContainsSubstring("same store and keys"));
+    }
+}
+
 TEST_CASE("a rank with another mesh is named on every rank") {
     auto records = world(4);
     records[3].mesh = "dp=4";
