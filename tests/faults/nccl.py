@@ -4,14 +4,12 @@
 usage: nccl.py WORKER
 """
 
-import os
 import pathlib
-import shutil
-import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+from hosts import Hosts, can_make_hosts, ip  # noqa: E402
 from processes import (DIED, LISTENING, Group, clean_environment, ended_with_error, free_port, main,  # noqa: E402
                        one_text, rank_process, require)
 
@@ -176,17 +174,17 @@ def setting_that_the_environment_beats():
 
 def interface_that_the_others_cannot_reach():
     """Two hosts: rank 0's NCCL chose the interface of a network that only its own host is in."""
-    with hosts() as (near, far), Group() as group:
-        subprocess.run(["ip", "-n", near, "link", "add", "private0", "type", "veth", "peer", "name", "private1"], check=True)
-        subprocess.run(["ip", "-n", near, "addr", "add", "10.99.0.1/24", "dev", "private0"], check=True)
+    with Hosts(2) as (near, far), Group() as group:
+        ip("-n", near.name, "link", "add", "private0", "type", "veth", "peer", "name", "private1")
+        ip("-n", near.name, "addr", "add", "10.99.0.1/24", "dev", "private0")
         for side in ("private0", "private1"):
-            subprocess.run(["ip", "-n", near, "link", "set", side, "up"], check=True)
-        subprocess.run(["ip", "-n", far, "route", "add", "unreachable", "10.99.0.0/24"], check=True)
+            ip("-n", near.name, "link", "set", side, "up")
+        ip("-n", far.name, "route", "add", "unreachable", "10.99.0.0/24")
         for rank, host in enumerate((near, far)):
             interface = {"NCCL_SOCKET_IFNAME": "private0"} if host == near else {}
-            group.start(["ip", "netns", "exec", host, worker, "--timeout", 4000],
+            group.start(host.run(worker, "--timeout", 4000),
                         clean_environment(RANK=rank, LOCAL_RANK=rank, LOCAL_WORLD_SIZE=2, WORLD_SIZE=2,
-                                          MASTER_ADDR="10.77.0.1", MASTER_PORT=29500, **interface), f"rank {rank}")
+                                          MASTER_ADDR=near.ipv4, MASTER_PORT=29500, **interface), f"rank {rank}")
         group.wait(30)
         ended_with_error(group.all, 4 + LISTENING + ABORT)
         warning = ("NCCL will meet at 10.99.0.1, the address of the interface that it chose on rank 0, and this rank cannot "
@@ -194,32 +192,6 @@ def interface_that_the_others_cannot_reach():
         says(group.all[1].stderr, f"muster: rank 1: warning: {warning}")
         says(one_text(group.all), "NCCL's init on rank 1 of the NCCL communicator world of ranks 0, 1 failed",
              f"before that: {warning}")
-
-
-class hosts:
-    """Two network namespaces, 10.77.0.1 and 10.77.0.2, with names of their own for this run."""
-
-    def __enter__(self):
-        self.names = [f"muster-{os.getpid()}-{side}" for side in ("a", "b")]
-        for name in self.names:
-            subprocess.run(["ip", "netns", "add", name], check=True)
-            subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-        near, far = self.names
-        subprocess.run(["ip", "-n", near, "link", "add", "link0", "type", "veth", "peer", "name", "link0", "netns", far],
-                       check=True)
-        for number, name in enumerate(self.names, 1):
-            subprocess.run(["ip", "-n", name, "addr", "add", f"10.77.0.{number}/24", "dev", "link0"], check=True)
-            subprocess.run(["ip", "-n", name, "link", "set", "link0", "up"], check=True)
-        return near, far
-
-    def __exit__(self, *error):
-        for name in self.names:
-            subprocess.run(["ip", "netns", "del", name], check=False)
-
-
-def can_make_hosts():
-    return os.geteuid() == 0 and shutil.which("ip") and \
-        subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode == 0
 
 
 def abort_that_hangs():

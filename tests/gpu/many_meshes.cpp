@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// One of two ranks that form, use and close mesh after mesh, and count what each leaves behind.
+// One rank that forms, uses and closes mesh after mesh, and counts what each leaves behind.
 //
-//   many_meshes [--count N] [--warm-up N] [--seconds N] [--ignore TEXT]
+//   many_meshes [--ranks N] [--count N] [--warm-up N] [--seconds N] [--ignore TEXT] [--raw]
 //
-// Rank 0 ends it after N meshes or N seconds. Files whose name has TEXT in it do not count.
+// Rank 0 ends it after N meshes or N seconds. Files whose name has TEXT in it do not count. --raw, for one rank, makes
+// communicators with NCCL's calls alone, to tell what NCCL leaves behind.
 #include <muster/muster.hpp>
 
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
+#include <nccl.h>
 
 #include <algorithm>
 #include <chrono>
@@ -86,30 +88,52 @@ struct Use {
     }
 };
 
+using Word = gpu::Array<std::int32_t>;
+
 /// One mesh's life; true when rank 0 has had enough.
-[[nodiscard]] bool one_mesh(bool last, cudaStream_t stream, const gpu::Array<std::int32_t>& word) {
-    gpu::Mesh mesh(muster::Extents{.tp = 1, .dp = 2, .cp = 1}, muster::EnvRendezvous{}, gpu::shared_gpu(limit));
-    gpu::Array<std::int32_t> value(std::vector<std::int32_t>{mesh.rank() == 0 && last ? 1 : 0});
+[[nodiscard]] bool one_mesh(int ranks, bool last, cudaStream_t stream, const Word& word) {
+    gpu::Mesh mesh(muster::Extents{.tp = 1, .dp = ranks, .cp = 1}, muster::EnvRendezvous{}, gpu::shared_gpu(limit));
+    const Word value(std::vector<std::int32_t>{mesh.rank() == 0 && last ? 1 : 0});
     mesh.dp().all_reduce(value, word, muster::max, stream);
     mesh.dp().wait(stream, muster::Deadline::after(limit));
     mesh.close(muster::Deadline::after(limit));
     return word.download()[0] != 0;
 }
 
+/// The same with NCCL's calls alone.
+[[nodiscard]] bool one_communicator(bool last, cudaStream_t stream, const Word& word) {
+    const auto check = [](ncclResult_t result) { gpu::require(result == ncclSuccess, ncclGetErrorString(result)); };
+    ncclUniqueId id{};
+    check(ncclGetUniqueId(&id));
+    ncclComm_t comm = nullptr;
+    check(ncclCommInitRank(&comm, 1, id, 0));
+    const Word value(std::vector<std::int32_t>{last ? 1 : 0});
+    check(ncclAllReduce(value.begin(), word.begin(), 1, ncclInt32, ncclMax, comm, stream));
+    gpu::check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+    check(ncclCommFinalize(comm));
+    check(ncclCommDestroy(comm));
+    return word.download()[0] != 0;
+}
+
 void run(const gpu::Arguments& arguments) {
     const gpu::Stream stream;
-    const gpu::Array<std::int32_t> word(1);
+    const Word word(1);
+    const int ranks = arguments.number("--ranks", 2);
+    const bool raw = arguments.has("--raw");
+    const auto one = [&](bool last) {
+        return raw ? one_communicator(last, stream, word) : one_mesh(ranks, last, stream, word);
+    };
     const std::string ignored = arguments.text("--ignore");
     const Use before = Use::measure(ignored);
     const int warm_up = arguments.number("--warm-up", 10);
-    for (int i = 0; i < warm_up; ++i) (void)one_mesh(false, stream, word);
+    for (int i = 0; i < warm_up; ++i) (void)one(false);
     const Use warm = Use::measure(ignored);
     const double start = gpu::now();
     const double end = start + arguments.number("--seconds", 60);
     int made = 0;
     for (bool last = false; !last;) {
         const bool enough = made + 1 >= arguments.number("--count", 1000) || gpu::now() > end;
-        last = one_mesh(enough, stream, word);
+        last = one(enough);
         ++made;
     }
     const double seconds = gpu::now() - start;

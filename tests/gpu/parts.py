@@ -95,6 +95,14 @@ def until(words, process, limit=60):
         time.sleep(0.01)
 
 
+def until_line(server):
+    """Waits for the first line of a program that serves."""
+    end = time.monotonic() + 10
+    while not server.stdout.strip():
+        require(time.monotonic() < end and server.poll() is None, f"{server.name} does not start")
+        time.sleep(0.01)
+
+
 def shape(text):
     """The options of "2x1x2": TP, DP, CP."""
     tp, dp, cp = text.split("x")
@@ -250,9 +258,9 @@ def init_times():
     longest, versions = 0.0, {}
     for turn in range(least + 5):
         began = time.monotonic()
-        if turn >= least and began + longest > first + 100:
+        if turn >= least and began + longest > first + 90:
             break
-        if began > first + 75 and "torch" in names:  # whose start is the longest: fewer runs of it
+        if began > first + 65 and "torch" in names:  # whose start is the longest: fewer runs of it
             names.remove("torch")
         for mesh in meshes:
             for name in names[turn % len(names):] + names[:turn % len(names)]:  # nobody always goes first
@@ -287,25 +295,26 @@ def init_times():
 
 
 def many_meshes():
-    """A served store, as under torchrun: the meshes follow each other at once."""
-    count, seconds = (20, 60) if STAND_IN else (1000, 60)
-    ignored = ["--ignore", "eventfd"] if STAND_IN else []  # the stand-in keeps those of its communicators
+    """A thousand of one rank, those of NCCL's calls alone, and two ranks as under torchrun, at one store."""
+    def meshes(count, seconds, *options):
+        return ["--count", count, "--seconds", seconds, *options,
+                *(["--ignore", "eventfd"] if STAND_IN else [])]  # the stand-in keeps those of its communicators
+
+    few = STAND_IN
+    figures = {"one rank": run("many_meshes", 1, 170, "--ranks", 1, *meshes(20 if few else 1000, 140))[0],
+               "one rank, raw NCCL": run("many_meshes", 1, 60, "--ranks", 1, *meshes(20 if few else 1000, 25), "--raw")[0]}
+    print(json.dumps(figures, indent=1), flush=True)
     with Group() as group:
         server = group.start([build / "store_server"], clean_environment(), "store server")
-        end = time.monotonic() + 10
-        while not server.stdout.strip():
-            require(time.monotonic() < end and server.poll() is None, "the store server does not start")
-            time.sleep(0.01)
-        ranks = start(group, "many_meshes", range(2), 2, int(server.stdout.split()[-1]), "--count", count, "--seconds",
-                      seconds, *ignored, TORCHELASTIC_RUN_ID="many-meshes", TORCHELASTIC_USE_AGENT_STORE="True")
-        group.wait(seconds + 90, ranks)
-        said = [figures_of(rank) for rank in ranks]
-        print(json.dumps(said, indent=1), flush=True)
-        require(all(rank.code == 0 for rank in ranks),
-                "; ".join((rank.error or rank.stderr.strip().splitlines()[-1]) for rank in ranks if rank.code != 0)
-                if all(rank.stderr.strip() for rank in ranks if rank.code != 0)
-                else f"exit codes {[rank.code for rank in ranks]}")
-        return {"ranks": said}
+        until_line(server)
+        ranks = start(group, "many_meshes", range(2), 2, int(server.stdout.split()[-1]),
+                      *meshes(20 if few else 1000, 20), TORCHELASTIC_RUN_ID="many-meshes",
+                      TORCHELASTIC_USE_AGENT_STORE="True")
+        group.wait(80, ranks)
+        figures["two ranks"] = [figures_of(rank) for rank in ranks]
+        print(json.dumps(figures["two ranks"], indent=1), flush=True)
+        require(all(rank.code == 0 for rank in ranks), f"exit codes {[rank.code for rank in ranks]}")
+        return figures
 
 
 def launchers():

@@ -201,7 +201,7 @@ for mode in killed unjoined unwinding thread; do part "abort-$mode" 35; done
 part missing-rank 45
 part init-times 160
 for mesh in 2x2x1 1x2x1 2x1x2; do part "operations-$mesh" 80; done
-part many-meshes 110
+part many-meshes 270
 part launchers 120
 
 python3 tests/gpu/parts.py report "$build" "$out" || failed=$((failed + 1))

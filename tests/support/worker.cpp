@@ -3,6 +3,7 @@
 //
 //   worker [--timeout MS] [--tp N] [--dp N] [--cp N] [--device N] [--share] [--max-ctas N] [--file PATH [--job NAME]]
 //          [--port N] [--FAULT]...
+//   --again N             N more times, with a new mesh at the same place
 //   --port N              meet at 127.0.0.1:N, not where the launcher says
 //
 // FAULT is one of
@@ -156,7 +157,9 @@ struct MortalRendezvous {
         to_kill.if_at("start");
         muster::Meeting meeting = inner.connect(launch, deadline);
         to_kill.if_at("store");
-        meeting.store = muster::AnyStore(MortalStore(std::move(meeting.store)));
+        // Operation by operation only where that matters: the store does several in one message.
+        if (has("--die-at-operation") || to_kill.is_me())
+            meeting.store = muster::AnyStore(MortalStore(std::move(meeting.store)));
         return meeting;
     }
 };
@@ -237,7 +240,8 @@ int main(int argc, char** argv) {
             const bool number = i + 1 < argc && std::string_view(argv[i + 1]).substr(0, 2) != "--";
             arguments[name] = number ? std::stol(argv[++i]) : 1;
         }
-        file.path.empty() ? run(muster::EnvRendezvous{}) : run(std::move(file));
+        for (long left = std::max(arguments["--again"], 0L); left >= 0; --left)
+            file.path.empty() ? run(muster::EnvRendezvous{}) : run(file);
         return 0;
     } catch (const muster::Error& error) {
         fmt::print(stderr, "{}\n[{}; {}; about {}; shared {}]\n", error.what(), to_string(error.code()),

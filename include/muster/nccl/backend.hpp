@@ -10,8 +10,8 @@
 #include <muster/nccl/config.hpp>
 #include <muster/nccl/device.hpp>
 #include <muster/nccl/initialize.hpp>
-#include <muster/nccl/preflight.hpp>
 #include <muster/nccl/limits.hpp>
+#include <muster/nccl/preflight.hpp>
 #include <muster/nccl/state.hpp>
 #include <muster/nccl/unique_id.hpp>
 #include <muster/nccl/variables.hpp>

@@ -7,9 +7,9 @@
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
 #include <muster/nccl/data_type.hpp>
+#include <muster/nccl/limits.hpp>
 #include <muster/nccl/operations.hpp>
 #include <muster/nccl/split.hpp>
-#include <muster/nccl/limits.hpp>
 #include <muster/nccl/state.hpp>
 #include <muster/nccl/wishes.hpp>
 

@@ -59,11 +59,9 @@ inline void initialize_nccl(NcclState& state, const std::vector<NcclId>& ids, co
                                               "block\n  do: see whether a network plugin or a preloaded library is in "
                                               "its way{}",
                                               state.whose(), wanted(), nccl_last_message()));
+    // Null where NCCL refused at once. A failure in the background that was quick comes back with a communicator.
     state.adopt(request->comm);
-    if (*started != ncclSuccess && *started != ncclInProgress) {
-        state.adopt(nullptr); // an early failure leaves nothing to free
-        state.fail_with("NCCL's init", *started);
-    }
+    if (*started != ncclSuccess && *started != ncclInProgress) state.fail_with("NCCL's init", *started);
     // The names and the address that NCCL writes to live on in the request until it is ready.
     const ncclResult_t result = state.poll(request->comm, deadline);
     if (result == ncclSuccess) return;

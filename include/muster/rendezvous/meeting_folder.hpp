@@ -20,7 +20,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -74,7 +73,7 @@ public:
         if (::mkdir(parent_.c_str(), 0777) != 0 && errno != EEXIST)
             file_trouble("make the folder", parent_.string(), errno);
         remove_old();
-        std::optional<Deadline> patience; // how long a mark is respected
+        Deadline patience = Deadline::after(2s); // how long a mark is respected
         for (;;) {
             auto store = open_store();
             auto presence = here(store, rank);
@@ -82,11 +81,10 @@ public:
                 look_around(rank, presence->name());
                 return {std::move(store), std::move(presence)};
             }
-            if (!patience) patience = Deadline::after(2s);
-            if (patience->expired()) {
+            if (patience.expired()) {
                 // Whoever set it was killed in the middle, or on another host stopped for long.
                 (void)::unlink((path_ / mark_name).c_str());
-                patience.reset();
+                patience = Deadline::after(2s);
             }
             if (deadline.expired())
                 throw Error(

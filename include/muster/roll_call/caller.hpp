@@ -145,15 +145,15 @@ private:
 
     /// Marks who confirmed, who gave up and who is gone.
     void read_states() {
-        (void)mark(gave_up_key, [](Entry& entry, int) { entry.gave_up = true; });
+        mark(gave_up_key, [](Entry& entry, int) { entry.gave_up = true; });
         if (options_.fresh) {
-            gone_ = mark(gone_key, [](Entry& entry, int times) {
+            mark(gone_key, [](Entry& entry, int times) {
                 entry.gone = times >= entry.hellos;
                 entry.present = !entry.gone;
             });
             return;
         }
-        (void)mark(present_key(self_.nonce), [](Entry& entry, int) { entry.present = true; });
+        mark(present_key(self_.nonce), [](Entry& entry, int) { entry.present = true; });
         // Another rank 0 that is alive answers this one's nonce as this one answers its.
         const auto rival = [&](const Entry& entry) { return entry.record.rank == 0 && entry.record != self_; };
         const std::string answer = answer_key(self_.nonce);
@@ -163,13 +163,11 @@ private:
             entries_[found->second].present = true;
     }
 
-    /// Returns the size of the list.
     template <class Mark>
-    std::size_t mark(std::string_view key, Mark mark) {
-        const std::string list = read_nonces(store_, key, grace_);
+    void mark(std::string_view key, Mark mark) {
+        const std::string list = read_list(store_, key, grace_);
         for (const auto& [nonce, times] : count_nonces(list))
             if (const auto found = index_.find(nonce); found != index_.end()) mark(entries_[found->second], times);
-        return list.size();
     }
 
     /// Who is here, by rank; with or without those that then gave up waiting.
@@ -254,7 +252,6 @@ private:
                         .size = self_.world_size,
                         .self = process_name(self_),
                         .rank_0 = process_name(self_),
-                        .gone_before = gone_,
                         .timeout = options_.timeout,
                         .log = options_.log};
         std::vector<std::string> payloads;
@@ -305,7 +302,6 @@ private:
     std::unordered_map<std::string, std::size_t> index_; ///< nonce -> entry
     std::unordered_map<int, std::size_t> latest_;        ///< rank -> its last entry
     std::size_t read_ = 0;                               ///< bytes of the roll
-    std::size_t gone_ = 0;                               ///< bytes of the list of closed connections
     std::optional<Deadline> settle_;
     std::chrono::milliseconds report_pause_{3000};
     Clock::time_point next_report_ = Clock::now() + report_pause_;

@@ -85,19 +85,31 @@ namespace detail {
                                         to_string(error.stage()), detail::indented(error.text())),
                             {session.rank}};
     const Deadline grace = Deadline::after(detail::listening_time);
+    const std::vector<std::string> outcome_key{detail::outcome_key(session)};
     try {
+        if (error.code() == errc::connection) {
+            // A peer is lost. Rank 0 may know which process ended, and has the word first.
+            (void)store.wait(outcome_key, session.rank == 0 ? grace.at_most(detail::listening_time / 4) : grace);
+            detail::raise_failures(store, session, grace.extended_by(detail::listening_time));
+        }
         if (error.code() == errc::timeout && session.rank == 0) {
             if (auto late = detail::find_late(store, session, error.text(), grace)) finding = *late;
         } else if (error.code() == errc::timeout) {
             detail::Notes late;
             late.set(detail::late_key(session, session.rank), std::string(error.text()));
-            if (const auto outcome = detail::exchange(store, late, detail::outcome_key(session), grace))
+            if (const auto outcome = detail::exchange(store, late, outcome_key[0], grace))
                 detail::raise_unless_success(*outcome, session.rank);
         }
-        detail::conclude(store, session, finding.encode(), grace.extended_by(detail::listening_time));
+        detail::conclude(store, session, finding.encode(), grace.extended_by(2 * detail::listening_time));
     } catch (const Error& outcome) {
+        if (outcome.shared()) throw;
         // What was interrupted was so for want of the store.
-        if (outcome.shared() || error.code() == errc::closed) throw;
+        if (error.code() == errc::closed)
+            throw Error(errc::connection, Stage::communicator,
+                        fmt::format("lost the store before all ranks had connected\n  seen: {}\n  do: see why the "
+                                    "process that serves it (rank 0 ({}), or the launcher) ended",
+                                    detail::indented(outcome.text()), session.rank_0),
+                        {session.rank, {}, false});
     }
     throw error;
 }

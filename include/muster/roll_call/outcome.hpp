@@ -11,8 +11,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -58,8 +56,8 @@ inline void tell_place(AnyStore& store, const Session& session, const std::strin
     return has(store, key, deadline) ? store.get(key, deadline) : std::string("after the roll call");
 }
 
-/// A list of nonces; empty where there is none.
-[[nodiscard]] inline std::string read_nonces(AnyStore& store, std::string_view key, Deadline deadline) {
+/// A list that ranks append to; empty where there is none.
+[[nodiscard]] inline std::string read_list(AnyStore& store, std::string_view key, Deadline deadline) {
     return has(store, std::string(key), deadline) ? store.get(key, deadline) : std::string();
 }
 
@@ -71,20 +69,35 @@ inline void tell_place(AnyStore& store, const Session& session, const std::strin
     return nonces;
 }
 
+/// The processes of the world that have no connection any more, as the store's server saw it: as many ended as they
+/// said hello over. One question where none has ended.
+[[nodiscard]] inline RecordRefs find_gone(AnyStore& store, const Session& session, Deadline deadline) {
+    const auto ended = count_nonces(read_list(store, gone_key, deadline));
+    if (ended.empty()) return {};
+    std::unordered_map<std::string, int> hellos;
+    const std::string roll = read_list(store, roll_key, deadline);
+    for (std::string_view rest = roll; !rest.empty();) {
+        ++hellos[to_record(Fields::take_text(rest)).nonce];
+        (void)Fields::take_text(rest); // the payload
+    }
+    RecordRefs gone;
+    for (const Record& record : session.records)
+        if (const auto found = ended.find(record.nonce); found != ended.end() && found->second >= hellos[record.nonce])
+            gone.push_back(&record);
+    return gone;
+}
+
 /// Throws the session's outcome where it is a failure. Rank 0 makes it one where a process has ended.
 /// Pre: this rank has not committed; before that nothing but a failure sets the outcome.
 inline void raise_failures(AnyStore& store, const Session& session, Deadline deadline) {
     const std::string outcome = outcome_key(session);
     if (has(store, outcome, deadline)) raise_unless_success(store.get(outcome, deadline), session.rank);
-    if (session.rank != 0) return;
-    const std::string list = read_nonces(store, gone_key, deadline);
-    const auto ended = count_nonces(std::string_view(list).substr(std::min(session.gone_before, list.size())));
-    RecordRefs gone;
-    for (const Record& record : session.records)
-        if (ended.contains(record.nonce)) gone.push_back(&record);
+    if (session.rank != 0 || find_gone(store, session, deadline).empty()) return;
+    // One that failed in order said so before it ended; one that connects anew says hello again.
+    if (store.wait(std::span(&outcome, 1), Deadline::after(listening_time / 2)))
+        raise_unless_success(store.get(outcome, deadline), session.rank);
+    const RecordRefs gone = find_gone(store, session, deadline);
     if (gone.empty()) return;
-    // One that failed in order said so before it ended.
-    if (has(store, outcome, deadline)) raise_unless_success(store.get(outcome, deadline), session.rank);
     Finding finding = ended_ranks(session.size, gone, Stage::communicator, "while the ranks connected");
     for (const Record* record : gone)
         finding.text +=

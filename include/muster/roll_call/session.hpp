@@ -30,8 +30,6 @@ struct Session {
     std::string answer = {};          ///< what rank 0 made of all payloads
     std::vector<Record> records = {}; ///< index = rank; elsewhere than on rank 0 empty until fetch_records
 
-    std::size_t gone_before = 0; ///< on rank 0: bytes of the list of closed connections when the world formed
-
     std::chrono::milliseconds timeout{}; ///< length of init's wait, for texts
     LogSink log = {};
 

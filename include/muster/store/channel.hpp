@@ -63,6 +63,9 @@ public:
     /// Whether nothing has come from the server yet: all that was told it may be lost.
     [[nodiscard]] bool unproven() const noexcept { return !proven_; }
 
+    /// Whether it is a store that answers, now that a wait was cancelled.
+    [[nodiscard]] bool proves_itself() { return proven_ || settle(Deadline::after(std::chrono::seconds(2))); }
+
     /// Connects anew, with the handshake, by the deadline of the constructor.
     /// Throws: Error of Stage::rendezvous, for nothing has been met yet.
     void prove() {
@@ -132,7 +135,7 @@ public:
         }
         if (!transfer) lost(act, transfer);
         if (answer != wire_wait_done) unexpected(act, answer);
-        proven_ = true;
+        proven_ = proven_ || !then_value; // a byte alone may be chance
         return true;
     }
 
@@ -142,6 +145,7 @@ public:
         if (!wait(requests, act, deadline, true)) return std::nullopt;
         std::string value = receive_value(act, deadline.extended_by(std::chrono::seconds(1)));
         if (value.empty()) broken(act, "it sent an empty value");
+        proven_ = true;
         return value;
     }
 

@@ -53,6 +53,9 @@ public:
         get_after_wait_.reset();
     }
 
+    /// Whether the client will be missed: it left something for its end.
+    [[nodiscard]] bool has_will() const noexcept { return !wills_.empty(); }
+
     /// Carries out what the client left behind for its end.
     void execute_wills() {
         for (const auto& [key, value] : wills_) (void)table_.append(key, value); // a value that is full stays so

@@ -98,6 +98,11 @@ public:
         return left_.wait_until(lock, deadline.at(), [this] { return introduced_ == 0; });
     }
 
+    [[nodiscard]] bool drain_wills(Deadline deadline) const {
+        std::unique_lock lock(mutex_);
+        return left_.wait_until(lock, deadline.at(), [this] { return missed_ == 0; });
+    }
+
 private:
     static constexpr std::size_t input_bytes = std::size_t{64} * 1024;
 
@@ -106,6 +111,7 @@ private:
         std::size_t counted = 0;         ///< what it has in held_
         bool writing = false;            ///< waits for room to send
         bool counted_in = false;         ///< in introduced_
+        bool missed = false;             ///< counted in missed_
         std::optional<Deadline> stalled; ///< when it is dropped unless it goes on
     };
 
@@ -211,6 +217,12 @@ private:
             client.counted_in = true;
             ++introduced_;
         }
+        if (client.has_will() != client.missed) {
+            const std::lock_guard lock(mutex_);
+            client.missed = !client.missed;
+            client.missed ? ++missed_ : --missed_;
+            left_.notify_all();
+        }
         return keep;
     }
 
@@ -276,6 +288,7 @@ private:
         const auto found = clients_.find(fd);
         held_ -= found->second->counted;
         const bool counted_in = found->second->counted_in;
+        const bool missed = found->second->missed;
         try {
             found->second->execute_wills();
         } catch (...) {
@@ -285,6 +298,7 @@ private:
         if (!counted_in) return;
         const std::lock_guard lock(mutex_);
         --introduced_;
+        if (missed) --missed_;
         left_.notify_all();
     }
 
@@ -303,6 +317,7 @@ private:
     mutable std::mutex mutex_;
     mutable std::condition_variable left_;
     std::size_t introduced_ = 0; ///< clients that speak the protocol; with mutex_
+    std::size_t missed_ = 0;     ///< those of them that left a will; with mutex_
 };
 
 } // namespace detail

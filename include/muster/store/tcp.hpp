@@ -169,11 +169,12 @@ public:
             message += Request(Opcode::set).key(notes.set_keys[i]).value(notes.set_values[i]).bytes();
         message += with_keys(Opcode::wait, std::span(&key, 1)).bytes();
         try {
-            return ask(message, key, deadline);
+            auto value = ask(message, key, deadline);
+            if (value || channel_.proves_itself()) return value;
         } catch (const Error&) {
-            // What was told is lost with a server that never answered; connecting in full says what is there.
             if (!channel_.unproven()) throw;
         }
+        // What was told is lost with a server that never answered; connecting in full says what is there.
         channel_.prove();
         return ask(message, key, deadline);
     }

@@ -64,6 +64,9 @@ public:
     /// Waits until connections() is 0; false when it is not at the deadline. Stray connections are not waited for.
     [[nodiscard]] bool drain(Deadline deadline) const { return !service_ || service_->drain(deadline); }
 
+    /// The same for the clients that left a will, as the ranks of a roll call do: nobody else is worth waiting for.
+    [[nodiscard]] bool drain_wills(Deadline deadline) const { return !service_ || service_->drain_wills(deadline); }
+
 private:
     static std::thread start(detail::StoreService& service) {
         try {

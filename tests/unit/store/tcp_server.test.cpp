@@ -334,3 +334,23 @@ TEST_CASE("a server that no longer listens leaves its port to another and keeps 
     server->stop_listening(); // nothing to do the second time
     server.reset();
 }
+
+TEST_CASE("a server that leaves waits for those who left a will, and for nobody else") {
+    const TcpStoreServer server("127.0.0.1", 0);
+    TcpStore stranger = client(server);
+    stranger.set("k", "v", soon());
+    CHECK(stranger.check(Keys{"k"}, soon()));
+    CHECK(server.drain_wills(soon()));
+    CHECK_FALSE(server.drain(Deadline::after(50ms)));
+    std::optional<TcpStore> rank(client(server));
+    rank->set("@will/gone", "rank", soon());
+    CHECK_FALSE(rank->check(Keys{"gone"}, soon()));
+    CHECK_FALSE(server.drain_wills(Deadline::after(50ms)));
+    CHECK(rank->remove("@will/gone", soon())); // it will not be missed any more
+    CHECK(server.drain_wills(soon()));
+    rank->set("@will/gone", "rank", soon());
+    CHECK_FALSE(rank->check(Keys{"gone"}, soon()));
+    auto leaving = std::async(std::launch::async, [&] { return server.drain_wills(soon()); });
+    rank.reset();
+    CHECK(leaving.get());
+}

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two hosts with four ranks each, as network namespaces: they meet over IPv4, IPv6, slow lines and a folder, and say who
+is missing when a host or a line is.
+
+usage: hosts.py WORKER
+"""
+
+import contextlib
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+import hosts  # noqa: E402
+from processes import (ERROR, LISTENING, SLOW_MACHINE, Group, clean_environment, ended_with_error, main,  # noqa: E402
+                       one_text, require)
+
+worker = sys.argv[1]
+PORT = 29500  # nobody else is on these hosts
+RANKS = 4     # a host
+
+
+def start(group, host, node, address, *options, timeout=30000, world_size=2 * RANKS, **environment):
+    """The ranks of a host."""
+    return [group.start(host.run(worker, "--timeout", timeout, *options),
+                        clean_environment(RANK=node * RANKS + local, WORLD_SIZE=world_size, LOCAL_RANK=local,
+                                          LOCAL_WORLD_SIZE=RANKS, MASTER_ADDR=address, MASTER_PORT=PORT, **environment),
+                        f"rank {node * RANKS + local}")
+            for local in range(RANKS)]
+
+
+def all_well(group, seconds=60):
+    group.wait(seconds)
+    require(all(rank.code == 0 for rank in group.all), f"exit codes {[rank.code for rank in group.all]}")
+
+
+def meet(address):
+    with hosts.Hosts(2) as (near, far), Group() as group:
+        for node, host in enumerate((near, far)):
+            start(group, host, node, address(near), "--tp", 2, "--dp", 2, "--cp", 2)
+        all_well(group)
+
+
+def ipv4():
+    meet(lambda near: near.ipv4)
+
+
+def ipv6():
+    meet(lambda near: near.ipv6)
+
+
+def meet_in_a_folder(**variables):
+    with hosts.Hosts(2) as (near, far), Group() as group, tempfile.TemporaryDirectory() as folder:
+        for node, host in enumerate((near, far)):
+            for local in range(RANKS):
+                group.start(host.run(worker, "--timeout", 30000, "--file", f"{folder}/place"),
+                            clean_environment(RANK=node * RANKS + local, WORLD_SIZE=2 * RANKS, LOCAL_RANK=local,
+                                              LOCAL_WORLD_SIZE=RANKS, **variables), f"rank {node * RANKS + local}")
+        all_well(group)
+        require(not (pathlib.Path(folder) / "place").exists() or not any((pathlib.Path(folder) / "place").iterdir()),
+                "something stays in the folder")
+
+
+def folder():
+    """Nobody tells an address: Gloo takes the one that leads out of the host."""
+    meet_in_a_folder()
+
+
+def slow_and_lossy_line():
+    with hosts.Hosts(2) as (near, far), Group() as group:
+        if not (near.delay("delay", "50ms", "loss", "5%") and far.delay("delay", "50ms", "loss", "5%")):
+            print("skipped: a slow and lossy line: no tc, or a kernel without netem")
+            return
+        for node, host in enumerate((near, far)):
+            start(group, host, node, near.ipv4, timeout=90000)
+        all_well(group, 120)
+
+
+def host_that_is_missing():
+    with hosts.Hosts(2) as (near, _), Group() as group:
+        ranks = start(group, near, 0, near.ipv4, timeout=2000)
+        group.wait(30)
+        ended_with_error(ranks, 2 + LISTENING)
+        text = one_text(ranks)
+        require("4 of 8 ranks did not arrive within 2 s: 4-7" in text or
+                "4 of 8 ranks did not arrive within 2 s: 4, 5, 6, 7" in text, text)
+
+
+def host_of_rank_0_that_is_missing():
+    with hosts.Hosts(2) as (near, far), Group() as group:
+        ranks = start(group, far, 1, near.ipv4, timeout=2000)
+        group.wait(30)
+        ended_with_error(ranks, 2 + LISTENING)
+        for rank in ranks:
+            require("rank 0, which serves the store, did not arrive" in rank.error and near.ipv4 in rank.error, rank.error)
+
+
+def host_that_does_not_answer():
+    """An address that swallows everything."""
+    with hosts.Hosts(1) as (near,), Group() as group:
+        ranks = start(group, near, 1, "10.77.0.99", timeout=2000)
+        group.wait(30)
+        ended_with_error(ranks, 2 + LISTENING)
+        require("10.77.0.99" in ranks[0].error, ranks[0].error)
+
+
+def line_that_is_cut_in_the_roll_call():
+    """One rank is late; then the line to the other host is cut. The near ones name all that cannot be reached."""
+    with hosts.Hosts(2) as (near, far), Group() as group:
+        near_ranks = start(group, near, 0, near.ipv4, timeout=8000)[:]
+        near_ranks[-1].kill()  # the world cannot form
+        far_ranks = start(group, far, 1, near.ipv4, timeout=8000)
+        time.sleep(0.2)
+        far.cut()
+        group.wait(40)
+        alive = near_ranks[:-1]
+        ended_with_error([*alive, *far_ranks], 8 + 2 * LISTENING)
+        require("3" in one_text(alive), alive[0].error)
+
+
+def line_that_is_cut_while_connecting():
+    with hosts.Hosts(2) as (near, far), Group() as group:
+        near_ranks = start(group, near, 0, near.ipv4, "--slow-connect", 2000, timeout=6000)
+        far_ranks = start(group, far, 1, near.ipv4, "--slow-connect", 2000, timeout=6000)
+        time.sleep(1)
+        far.cut()
+        group.wait(60)
+        # What cannot be told ends at the deadline, and one that cannot ask the store a little later.
+        ended_with_error(near_ranks, 6 + 2 * LISTENING)
+        ended_with_error(far_ranks, 6 + 3 * LISTENING)
+        text = one_text(near_ranks)
+        require(any(str(rank) in text for rank in range(4, 8)), text)
+
+
+@contextlib.contextmanager
+def names(hosts_file):
+    """/etc/hosts as every host of the test sees it."""
+    with tempfile.NamedTemporaryFile("w", prefix="muster-hosts-") as file:
+        file.write("127.0.0.1 localhost\n" + hosts_file)
+        file.flush()
+        yield ["unshare", "--mount", "sh", "-c", f'mount --bind {file.name} /etc/hosts && exec "$@"', "sh"]
+
+
+def name_of_two_families():
+    """The name stands for an IPv6 address at which nobody listens, and for the IPv4 address that serves."""
+    with hosts.Hosts(2) as (near, far), names("fd77::99 head\n10.77.0.1 head\n") as see, Group() as group:
+        if subprocess.run([*see, "true"], capture_output=True, check=False).returncode != 0:
+            print("skipped: a name of two families: root may not mount here")
+            return
+        for node, host in enumerate((near, far)):
+            for local in range(RANKS):
+                group.start(host.run(*see, worker, "--timeout", 30000),
+                            clean_environment(RANK=node * RANKS + local, WORLD_SIZE=2 * RANKS, LOCAL_RANK=local,
+                                              LOCAL_WORLD_SIZE=RANKS, MASTER_ADDR="head", MASTER_PORT=PORT),
+                            f"rank {node * RANKS + local}")
+        all_well(group)
+
+
+def name_that_nobody_knows():
+    with hosts.Hosts(1) as (near,), Group() as group:
+        ranks = start(group, near, 1, "no-such-host.invalid", timeout=2000)
+        group.wait(40)
+        for rank in ranks:
+            require(rank.code == ERROR and rank.seconds < 2 + 2 * LISTENING + SLOW_MACHINE, f"{rank.code} {rank.seconds}")
+            require("the name cannot be resolved" in rank.error and "no-such-host.invalid" in rank.error, rank.error)
+
+
+if __name__ == "__main__":
+    hosts.need()
+    sys.exit(main({test.__name__.replace("_", " "): test for test in (
+        ipv4, ipv6, folder, slow_and_lossy_line, host_that_is_missing, host_of_rank_0_that_is_missing,
+        host_that_does_not_answer, line_that_is_cut_in_the_roll_call, line_that_is_cut_while_connecting,
+        name_of_two_families, name_that_nobody_knows)}))

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts of a test: network namespaces with addresses of their own, on one bridge. They go with the test."""
+
+import os
+import shutil
+import subprocess
+
+from processes import skip
+
+
+def ip(*words):
+    subprocess.run(["ip", *map(str, words)], check=True, capture_output=True)
+
+
+def can_make_hosts():
+    return os.geteuid() == 0 and shutil.which("ip") and \
+        subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode == 0
+
+
+def need():
+    if not can_make_hosts():
+        skip("several hosts need root, ip (Debian: iproute2) and network namespaces")
+
+
+class Host:
+    """One of them: `number` from 1 on."""
+
+    def __init__(self, name, number):
+        self.name = name
+        self.ipv4, self.ipv6 = f"10.77.0.{number}", f"fd77::{number}"
+
+    def run(self, *command):
+        """The command as it starts on this host."""
+        return ["ip", "netns", "exec", self.name, *command]
+
+    def delay(self, *netem):
+        """False where this kernel cannot."""
+        tc = shutil.which("tc")
+        return tc and subprocess.run(self.run(tc, "qdisc", "add", "dev", "eth0", "root", "netem", *netem),
+                                     capture_output=True, check=False).returncode == 0
+
+    def cut(self):
+        ip("-n", self.name, "link", "set", "eth0", "down")
+
+
+class Hosts:
+    """`with Hosts(2) as (near, far):`"""
+
+    def __init__(self, count):
+        self.net = f"muster-{os.getpid()}-net"
+        self.hosts = [Host(f"muster-{os.getpid()}-{number}", number) for number in range(1, count + 1)]
+
+    def __enter__(self):
+        try:
+            ip("netns", "add", self.net)
+            ip("-n", self.net, "link", "add", "bridge", "type", "bridge")
+            ip("-n", self.net, "link", "set", "bridge", "up")
+            for number, host in enumerate(self.hosts):
+                ip("netns", "add", host.name)
+                ip("-n", host.name, "link", "set", "lo", "up")
+                ip("-n", host.name, "link", "add", "eth0", "type", "veth", "peer", "name", f"port{number}", "netns", self.net)
+                ip("-n", host.name, "addr", "add", f"{host.ipv4}/24", "dev", "eth0")
+                ip("-n", host.name, "-6", "addr", "add", f"{host.ipv6}/64", "dev", "eth0", "nodad")
+                ip("-n", host.name, "link", "set", "eth0", "up")
+                ip("-n", self.net, "link", "set", f"port{number}", "master", "bridge", "up")
+            return self.hosts
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *error):
+        for name in [*(host.name for host in self.hosts), self.net]:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+        return False
