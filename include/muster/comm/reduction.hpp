@@ -13,6 +13,7 @@ struct Max {};
 struct Avg {}; ///< the sum divided by the group's size; integers round toward zero
 
 /// Sum of every rank's values, each rank's multiplied by that rank's factor first.
+/// NCCL up to 2.28 refuses it for fp8 in a group of one rank (its one-rank kernel has no fp8; seen with 2.28.3).
 template <class T>
 struct PremulSum {
     T factor;

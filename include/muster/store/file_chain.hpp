@@ -99,7 +99,7 @@ public:
             return value;
         }
         if (!value) value.emplace();
-        for (auto suffix = suffixes.rbegin(); suffix != suffixes.rend(); ++suffix) *value += *suffix;
+        for (; !suffixes.empty(); suffixes.pop_back()) *value += suffixes.back();
         memory_.value_version = newest;
         memory_.value = value;
         return value;
