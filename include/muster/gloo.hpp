@@ -13,6 +13,8 @@
 #include <muster/gloo/communicator.hpp>
 #include <muster/launch/detect.hpp>
 #include <muster/mesh/device_mesh.hpp>
+#include <muster/mesh/dry_run.hpp>
+#include <muster/mesh/sized_operations.hpp>
 #include <muster/rendezvous/env.hpp>
 #include <muster/rendezvous/file.hpp>
 #include <muster/rendezvous/local.hpp>

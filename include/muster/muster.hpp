@@ -11,6 +11,8 @@
 #include <muster/core/version.hpp>
 #include <muster/launch/detect.hpp>
 #include <muster/mesh/device_mesh.hpp>
+#include <muster/mesh/dry_run.hpp>
+#include <muster/mesh/sized_operations.hpp>
 #include <muster/nccl/backend.hpp>
 #include <muster/nccl/communicator.hpp>
 #include <muster/nccl/group.hpp>

@@ -27,6 +27,7 @@ import sys
 LAUNCHERS = {"ccache", "sccache", "distcc", "icecc"}
 TAKES_FILE = {"-o", "-MF", "-MQ", "-MT"}
 TAKES_NOTHING = {"-c", "-MD", "-MMD", "-MP"}
+INSTANTIATION = re.compile(r"^\S[^\n]*?: (In instantiation of .*)$")  # g++ says it before the error, clang++ in a note
 DIAGNOSTIC = re.compile(r"^\S[^\n]*?: (fatal error|error|warning|note): (.*)$")
 
 
@@ -55,13 +56,18 @@ def errors_in(text: str) -> list[str]:
     match words that only the test's own text has."""
     errors = []
     in_error = False
+    within = ""
     for line in text.splitlines():
+        if found := INSTANTIATION.match(line):
+            within = found.group(1).replace("::v0_1::", "::")
         found = DIAGNOSTIC.match(line)
         if not found:
             continue
         kind, message = found.groups()
+        message = message.replace("::v0_1::", "::")  # which compilers show or leave out
         if kind.endswith("error"):
-            errors.append(message)
+            errors.append("\n".join(filter(None, (message, within))))
+            within = ""
             in_error = True
         elif kind == "warning":
             in_error = False

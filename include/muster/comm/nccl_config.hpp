@@ -72,7 +72,8 @@ void visit_settings(const NcclConfig& config, Visit visit) {
 } // namespace detail
 
 /// Settings of the NCCL backend: `options.nccl.tp.max_ctas = 16`. Every axis stands for itself: nothing is inherited
-/// from the world. An axis that spans the world shares its communicator only if it has the same settings.
+/// from the world. A group shares the communicator of another of the same ranks only if it asks for the same settings
+/// or for none.
 struct NcclOptions {
     NcclConfig world = {};
     NcclConfig tp = {};
@@ -80,7 +81,9 @@ struct NcclOptions {
     NcclConfig cp = {};
     NcclConfig pp = {};
     NcclConfig ep = {};
-    std::map<std::string, NcclConfig, std::less<>> axes = {}; ///< of other axes, by the tag's name
+    /// Of other axes, by the tag's name, and of groups along several, by their names in the topology's order: "dp+cp".
+    /// Such a group has the settings of its first axis otherwise.
+    std::map<std::string, NcclConfig, std::less<>> axes = {};
 
     /// How long ending a communicator by force may take. After that it is left behind, with its memory.
     std::chrono::milliseconds abort_timeout = std::chrono::seconds(10);
@@ -107,6 +110,7 @@ struct NcclOptions {
         if (name == "cp") return cp;
         if (name == "pp") return pp;
         if (name == "ep") return ep;
+        if (const auto end = name.find('+'); end != std::string_view::npos) return axis(name.substr(0, end));
         return {};
     }
 };

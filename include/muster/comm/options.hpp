@@ -25,6 +25,9 @@ struct Options {
     /// unset.
     std::string interface = {};
 
+    /// Groups of the same ranks use one communicator. The same on all ranks.
+    bool share_communicators = true;
+
     /// Settings of NCCL, for the world and for each axis.
     NcclOptions nccl = {};
 

@@ -67,6 +67,12 @@ public:
     /// A group of this rank alone.
     [[nodiscard]] Communicator alone() const { return Communicator(nullptr, {rank_}, communicator_options()); }
 
+    /// All ranks are connected: what they met with is not needed any more.
+    void formed() {
+        endpoint_.reset();
+        device_.reset();
+    }
+
 private:
     [[nodiscard]] GlooOptions communicator_options() const {
         GlooOptions options;

@@ -27,9 +27,11 @@ namespace muster::inline v0_1 {
 ///   alone()                     -> Communicator of this rank only, which owns no connection
 /// and, where it has them,
 ///   exclusive(), device_source()    a device that no two ranks may share, and what chose it
-///   shares_world(axis)              whether an axis that spans the world may share its communicator
-///   split(world, axis, coordinate, ranks) -> Communicator of one axis
-/// A communicator may have set_watch(callable), called while it waits, and abort_together(lists).
+///   shares(made, group)             whether a group may share the communicator made for one of the same ranks, by name
+///   split(world, group, place, ranks) -> Communicator of one group
+///   formed()                        called when the mesh is formed: what served that can go
+/// It lives as long as the mesh. A communicator may have set_watch(callable), called while it waits, and
+/// abort_together(span of pointers).
 template <class B>
 concept Backend = std::constructible_from<B, const Launch&, const Options&> && Communicator<typename B::Communicator> &&
     requires(B& backend, AnyStore& store, const Session& session, Deadline deadline) {

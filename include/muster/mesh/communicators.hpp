@@ -4,15 +4,20 @@
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
 #include <muster/mesh/backend.hpp>
-#include <muster/topology.hpp>
+#include <muster/mesh/group_shape.hpp>
+
+#include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
-#include <cstddef>
 #include <exception>
-#include <span>
+#include <list>
+#include <memory>
+#include <new>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace muster::inline v0_1::detail {
 
@@ -23,53 +28,113 @@ void limit(C& communicator, std::chrono::milliseconds timeout) {
         if (communicator.is_open()) communicator.set_timeout(std::max(timeout, std::chrono::milliseconds(1)));
 }
 
-/// Whether an axis is the world itself, so that the two share one communicator.
-template <AxisTag Tag, Backend B, class Grid>
-[[nodiscard]] bool shares_world(const B& backend, const Grid& topology) {
-    if (topology.template extent<Tag>() != topology.size()) return false;
-    if constexpr (requires { backend.shares_world(Tag::name); }) return backend.shares_world(Tag::name);
-    return true;
-}
-
-/// The communicators of a mesh. An axis that is closed shares the world's.
-template <Backend B, std::size_t N>
-struct Communicators {
+/// The communicators of a world: its own and those of groups, each made when it is first asked for. Groups of the same
+/// ranks and settings share one.
+template <Backend B>
+class Communicators {
+public:
     using Communicator = typename B::Communicator;
 
-    Communicator world;
-    std::array<Communicator, N> axes;
+    /// `timeout`: of each operation, once the mesh is formed.
+    Communicators(std::unique_ptr<B> backend, bool share, std::chrono::milliseconds timeout)
+        : backend_(std::move(backend)),
+          share_(share),
+          timeout_(timeout) {}
 
-    /// Axes before the world. Throws the first error met; all are closed or aborted in any case.
+    [[nodiscard]] B& backend() { return *backend_; }
+
+    [[nodiscard]] Communicator& world() { return made_.front().communicator; }
+
+    /// Pre: nothing is there.
+    void set_world(GroupShape group, Communicator world) {
+        made_.push_back({std::move(group), false, std::move(world)});
+    }
+
+    /// The communicator of a group. One split of the world makes the groups of all ranks.
+    /// Collective: over the world, unless it was made before. Blocks: at most to the deadline.
+    [[nodiscard]] Communicator& get(const GroupShape& group, Deadline deadline, bool own = false) {
+        for (Made& each : made_)
+            if (serves(each, group, own)) return each.communicator;
+        if (closed_)
+            throw Error(errc::closed, Stage::mesh,
+                        fmt::format("the group along {} on a mesh that is closed", group.name));
+        if (group.ranks.size() == 1) return keep(group, own, backend_->alone());
+        limit(world(), deadline.remaining());
+        Communicator& made = keep(group, own, split(group));
+        limit(made, timeout_);
+        limit(world(), timeout_);
+        return made;
+    }
+
+    /// For what is made after init.
+    [[nodiscard]] Deadline deadline() const { return Deadline::after(timeout_); }
+
+    /// Groups before the world. Throws the first error met; all are closed or aborted in any case.
     void close(Deadline deadline) {
+        closed_ = true;
         std::exception_ptr first;
-        const auto close_one = [&](Communicator& communicator) {
+        for (auto each = made_.rbegin(); each != made_.rend(); ++each) {
             try {
-                communicator.close(deadline);
+                each->communicator.close(deadline);
             } catch (const Error&) {
                 if (!first) first = std::current_exception();
-                communicator.abort();
+                each->communicator.abort();
             }
-        };
-        for (Communicator& axis : axes) close_one(axis);
-        close_one(world);
+        }
         if (first) std::rethrow_exception(first);
     }
 
     /// All at once where the backend can: an abort may wait for another communicator.
     void abort() noexcept {
-        const std::span<Communicator> worlds(&world, 1);
-        if constexpr (requires { Communicator::abort_together({std::span<Communicator>(axes), worlds}); }) {
-            Communicator::abort_together({std::span<Communicator>(axes), worlds});
-        } else {
-            for (Communicator& axis : axes) axis.abort();
-            world.abort();
+        closed_ = true;
+        if constexpr (requires(std::vector<Communicator*> all) { Communicator::abort_together(all); }) {
+            try {
+                std::vector<Communicator*> all;
+                for (Made& each : made_) all.push_back(&each.communicator);
+                return Communicator::abort_together(all);
+            } catch (const std::bad_alloc&) {
+                // One by one, then.
+            }
         }
+        for (Made& each : made_) each.communicator.abort();
     }
 
-    void limit_each(std::chrono::milliseconds timeout) {
-        limit(world, timeout);
-        for (Communicator& axis : axes) limit(axis, timeout);
+private:
+    struct Made {
+        GroupShape group;
+        bool own; ///< of the axes that asked for one of their own
+        Communicator communicator;
+    };
+
+    [[nodiscard]] bool serves(const Made& made, const GroupShape& group, bool own) const {
+        if (made.group.steps != group.steps) return false;
+        if (made.group.name == group.name && made.own == own) return true;
+        if (group.ranks.size() == 1) return true;
+        return share_ && !own && !made.own && same_settings(made.group.name, group.name);
     }
+
+    [[nodiscard]] bool same_settings(std::string_view made, std::string_view group) const {
+        if constexpr (requires { backend_->shares(made, group); }) return backend_->shares(made, group);
+        return true;
+    }
+
+    [[nodiscard]] Communicator split(const GroupShape& group) {
+        // The group's lowest rank as the colour: no two groups share it.
+        if constexpr (requires { backend_->split(world(), group.name, group.place, group.ranks); })
+            return backend_->split(world(), group.name, group.place, group.ranks);
+        else
+            return world().split(group.ranks.front(), group.place);
+    }
+
+    Communicator& keep(const GroupShape& group, bool own, Communicator communicator) {
+        return made_.emplace_back(Made{group, own, std::move(communicator)}).communicator;
+    }
+
+    std::unique_ptr<B> backend_;
+    bool share_;
+    std::chrono::milliseconds timeout_;
+    bool closed_ = false;
+    std::list<Made> made_; ///< the world first; their addresses stay
 };
 
 } // namespace muster::inline v0_1::detail

@@ -9,18 +9,18 @@
 #include <muster/mesh/extents.hpp>
 #include <muster/mesh/form.hpp>
 #include <muster/mesh/times.hpp>
+#include <muster/mesh/view.hpp>
 #include <muster/rendezvous/env.hpp>
 #include <muster/roll_call/record.hpp>
 #include <muster/topology.hpp>
 
-#include <array>
+#include <fmt/format.h>
+
 #include <chrono>
 #include <concepts>
-#include <cstddef>
 #include <exception>
 #include <span>
 #include <string>
-#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -38,23 +38,27 @@ class BasicDeviceMesh {
 
 /// The ranks of a job as a mesh with named axes, connected: one communicator for the world and one for each axis.
 ///
-/// An axis that spans the world shares the world's communicator; an axis of extent 1 stays addressable, owns no
-/// connection, and its collectives are copies. Move-only: a copy would be a hidden collective.
+/// Groups of the same ranks share one communicator, such as an axis that spans the world and the world; an axis of
+/// extent 1 stays addressable, owns no connection, and its collectives are copies. Move-only: a copy would be a hidden
+/// collective.
 template <AxisTag... Tags, int... Extent, Backend B>
-class BasicDeviceMesh<Topology<Axis<Tags, Extent>...>, B> {
+class BasicDeviceMesh<Topology<Axis<Tags, Extent>...>, B> : public MeshView<Topology<Axis<Tags, Extent>...>, B> {
+    using View = MeshView<muster::Topology<Axis<Tags, Extent>...>, B>;
+
 public:
     using Topology = muster::Topology<Axis<Tags, Extent>...>;
     using Backend = B;
     using Communicator = typename B::Communicator;
 
-    static constexpr bool is_static = Topology::is_static;
-
-    /// Number of ranks, when every extent is fixed by the type.
-    [[nodiscard]] static consteval int static_size() requires is_static { return Topology::static_size(); }
-
     /// The topology, if a world of `WorldSize` fits it; a readable compile error if not.
     template <int WorldSize>
     using require_world = typename Topology::template require_world<WorldSize>;
+
+    /// The topology, if no group along the axes crosses a node, and if the axis divides a number; as Topology's own.
+    template <int PerNode, AxisTag... Chosen>
+    using require_node_local = typename Topology::template require_node_local<PerNode, Chosen...>;
+    template <AxisTag Tag, int Number>
+    using require_divisible = typename Topology::template require_divisible<Tag, Number>;
 
     /// Finds out who this process is, takes its device, meets all other ranks, checks every rank against every other,
     /// connects, and returns when all ranks have succeeded.
@@ -67,11 +71,11 @@ public:
     /// The same with extents known at run time; those that the type fixes must agree.
     template <Rendezvous R = EnvRendezvous>
     explicit BasicDeviceMesh(const Extents& extents, R rendezvous = {}, const Options& options = {})
-        : state_(detail::form_mesh<Topology, B>(extents, rendezvous, options)),
-          is_initialized_(true) {}
+        : BasicDeviceMesh(detail::form_mesh<Topology, B>(extents, rendezvous, options)) {}
 
     BasicDeviceMesh(BasicDeviceMesh&& other) noexcept
-        : state_(std::move(other.state_)),
+        : View(other),
+          state_(std::move(other.state_)),
           is_initialized_(std::exchange(other.is_initialized_, false)),
           unwinding_(other.unwinding_) {}
     BasicDeviceMesh& operator=(BasicDeviceMesh&&) = delete;
@@ -95,39 +99,29 @@ public:
     /// Until close() or abort(). Rank, world size and topology stay readable after.
     [[nodiscard]] bool is_initialized() const noexcept { return is_initialized_; }
 
-    [[nodiscard]] int rank() const noexcept { return state_.launch.rank; }
-    [[nodiscard]] int world_size() const noexcept { return state_.launch.world_size; }
-
     /// Index among the job's processes on this host: as the launcher says, else counted by the roll call.
     [[nodiscard]] int local_rank() const noexcept { return state_.local_rank; }
 
     /// What the backend says of this rank's device.
     [[nodiscard]] const std::string& device() const noexcept { return record().device; }
 
-    [[nodiscard]] const Topology& topology() const noexcept { return state_.topology; }
-
-    /// Where this rank stands, in axis order.
-    [[nodiscard]] std::array<int, sizeof...(Tags)> coordinate() const { return topology().coordinate(rank()); }
-
-    /// Where this rank stands along one axis: its rank in that axis' communicator.
-    template <AxisTag Tag>
-    [[nodiscard]] int coordinate() const {
-        return topology().template coordinate<Tag>(rank());
+    /// The same ranks as another grid, such as dp x ep beside dp x cp x tp. Its axes share the communicators of groups
+    /// of the same ranks; the others are made.
+    /// Collective: over the world. Blocks: at most the options' timeout. Pre: the same topology on all ranks.
+    /// Throws: errc::world_mismatch where the grid has another number of ranks; Error.
+    template <class Other>
+    [[nodiscard]] MeshView<Other, B> view(const Other& other) {
+        if (other.size() != this->world_size())
+            throw Error(errc::world_mismatch, Stage::mesh,
+                        fmt::format("a view of {} has {} ranks, the mesh has {}\n  do: make it with for_world({})",
+                                    other.signature(), other.size(), this->world_size(), this->world_size()),
+                        {.rank = this->rank()});
+        return {*state_.communicators, other, this->rank(), state_.communicators->deadline()};
     }
-
-    /// The communicator of the world. The reference holds until close(), abort() or a move.
-    [[nodiscard]] Communicator& world() noexcept { return state_.communicators.world; }
-
-    /// The communicator of this rank's group along the axis.
-    template <AxisTag Tag>
-    [[nodiscard]] Communicator& along() noexcept {
-        constexpr std::size_t index = detail::AxisIndex<Tag, Axis<Tags, Extent>...>::value;
-        return state_.shares_world[index] ? state_.communicators.world : state_.communicators.axes[index];
+    template <class Other>
+    [[nodiscard]] MeshView<Other, B> view() {
+        return view(Other::for_world(this->world_size()));
     }
-
-    [[nodiscard]] Communicator& tp() noexcept requires(Topology::template has_axis<Tp>) { return along<Tp>(); }
-    [[nodiscard]] Communicator& dp() noexcept requires(Topology::template has_axis<Dp>) { return along<Dp>(); }
-    [[nodiscard]] Communicator& cp() noexcept requires(Topology::template has_axis<Cp>) { return along<Cp>(); }
 
     /// What every rank said of itself in the roll call; index = rank. Rank 0 has it; another rank asks the store the
     /// first time. One thread at a time.
@@ -155,7 +149,7 @@ public:
         if (!std::exchange(is_initialized_, false)) return;
         std::exception_ptr first;
         try {
-            state_.communicators.close(deadline);
+            state_.communicators->close(deadline);
         } catch (const Error&) {
             first = std::current_exception();
         }
@@ -166,11 +160,16 @@ public:
     /// Ends all communicators at once, from any state; operations of other ranks with this one fail.
     void abort() noexcept {
         is_initialized_ = false;
-        state_.communicators.abort();
+        if (state_.communicators) state_.communicators->abort();
         state_.meeting.leave(Deadline());
     }
 
 private:
+    explicit BasicDeviceMesh(detail::MeshState<Topology, B> state)
+        : View(*state.communicators, state.topology, state.launch.rank, Deadline()),
+          state_(std::move(state)),
+          is_initialized_(true) {}
+
     mutable detail::MeshState<Topology, B> state_; ///< mutable for records() alone
     bool is_initialized_ = false;
     int unwinding_ = std::uncaught_exceptions();
@@ -179,11 +178,6 @@ private:
 /// TP x DP x CP ranks, `dynamic` for an extent known at run time; rank = (dp * TP + tp) * CP + cp.
 template <int TP, int DP, int CP, class Backend = Nccl>
 using DeviceMesh = BasicDeviceMesh<Topology3D<TP, DP, CP>, Backend>;
-
-/// The axis of a mesh that has only one.
-struct World {
-    static constexpr std::string_view name = "world";
-};
 
 /// One axis, the whole world: what torch.distributed.init_process_group alone gives.
 template <class Backend = Nccl>

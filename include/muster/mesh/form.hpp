@@ -8,7 +8,9 @@
 #include <muster/mesh/backend.hpp>
 #include <muster/mesh/communicators.hpp>
 #include <muster/mesh/extents.hpp>
+#include <muster/mesh/group_shape.hpp>
 #include <muster/mesh/times.hpp>
+#include <muster/mesh/view.hpp>
 #include <muster/rendezvous/concept.hpp>
 #include <muster/roll_call/commit.hpp>
 #include <muster/roll_call/keys.hpp>
@@ -27,6 +29,7 @@
 #include <chrono>
 #include <cstddef>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -43,12 +46,11 @@ struct MeshState {
     Launch launch;
     Grid topology;
     int local_rank = 0;
-    std::array<bool, static_cast<std::size_t>(Grid::ndim())> shares_world{}; ///< by axis
-    Record record;                                                           ///< what this rank said of itself
+    Record record; ///< what this rank said of itself
     InitTimes times;
     Meeting meeting; ///< before the communicators: they close first
     Session session; ///< its records are fetched when they are asked for
-    Communicators<B, static_cast<std::size_t>(Grid::ndim())> communicators;
+    std::unique_ptr<Communicators<B>> communicators;
 };
 
 /// What the roll call compares of a device.
@@ -73,39 +75,20 @@ void describe_device(const B& backend, Record& record) {
     }));
 }
 
-/// One split of the world makes all groups of the axis; closed where the axis shares the world's communicator. The
-/// colour is the group's lowest rank: no two groups share it.
-template <Backend B, class Grid, AxisTag Tag>
-[[nodiscard]] typename B::Communicator split_axis(B& backend, typename B::Communicator& world, const Grid& topology,
-                                                  int rank, Deadline deadline) {
-    if (shares_world<Tag>(backend, topology)) return {};
-    if (topology.template extent<Tag>() == 1) return backend.alone();
-    const int coordinate = topology.template coordinate<Tag>(rank);
-    std::vector<int> ranks = topology.template group<Tag>(rank);
-    limit(world, deadline.remaining());
-    if constexpr (requires { backend.split(world, Tag::name, coordinate, ranks); })
-        return backend.split(world, Tag::name, coordinate, std::move(ranks));
-    else
-        return world.split(ranks.front(), coordinate);
-}
-
-template <Backend B, AxisTag... Tags, int... Extent>
-[[nodiscard]] std::array<bool, sizeof...(Tags)> sharing(const B& backend,
-                                                        const Topology<Axis<Tags, Extent>...>& topology) {
-    return {shares_world<Tags>(backend, topology)...};
+/// The world as one group.
+[[nodiscard]] inline GroupShape world_shape(const Session& session) {
+    return group_shape<World>(Topology<Axis<World>>::for_world(session.size), session.rank);
 }
 
 /// The axes' communicators, one after the other; a failure of another rank ends the wait for it.
-template <Backend B, AxisTag... Tags, int... Extent>
-void split_axes(B& backend, Communicators<B, sizeof...(Tags)>& all, const Topology<Axis<Tags, Extent>...>& topology,
-                AnyStore& store, const Session& session, Deadline deadline) {
-    using Grid = Topology<Axis<Tags, Extent>...>;
-    constexpr bool watches = requires { all.world.set_watch(OutcomeCheck(store, session)); };
+template <Backend B, class Grid>
+void make_axes(Communicators<B>& all, const Grid& topology, AnyStore& store, const Session& session,
+               Deadline deadline) {
+    constexpr bool watches = requires { all.world().set_watch(OutcomeCheck(store, session)); };
     if constexpr (watches)
-        if (topology.size() > 1) all.world.set_watch(OutcomeCheck(store, session));
-    std::size_t axis = 0;
-    ((all.axes[axis++] = split_axis<B, Grid, Tags>(backend, all.world, topology, session.rank, deadline)), ...);
-    if constexpr (watches) all.world.set_watch(nullptr);
+        if (topology.size() > 1) all.world().set_watch(OutcomeCheck(store, session));
+    (void)MeshView<Grid, B>(all, topology, session.rank, deadline);
+    if constexpr (watches) all.world().set_watch(nullptr);
 }
 
 /// Runs `step`, and makes every error of this rank an Error.
@@ -153,13 +136,14 @@ template <class Grid, Backend B, Rendezvous R>
 
     // A mistake of this rank alone must not leave the others waiting: it goes to the roll call, and they end with it.
     std::optional<Grid> topology;
-    std::optional<B> backend;
+    std::unique_ptr<B> backend;
     std::optional<Error> failure;
     try {
         topology = fit(std::type_identity<Grid>{}, launch, extents);
         record.mesh = topology->signature();
-        guarded(Stage::device, launch.rank, [&] { backend.emplace(launch, options); });
+        guarded(Stage::device, launch.rank, [&] { backend = std::make_unique<B>(launch, options); });
         describe_device(*backend, record);
+        record.must_equal["Options::share_communicators"] = options.share_communicators ? "true" : "false";
     } catch (const Error& error) {
         failure = error;
         record.failure = Record::Failure{error.code(), error.stage(), std::string(error.text())};
@@ -178,16 +162,16 @@ template <class Grid, Backend B, Rendezvous R>
     AnyStore& store = meeting->store;
 
     // Outside the try: a rank that fails tells the others why before its connections close on them.
-    Communicators<B, static_cast<std::size_t>(Grid::ndim())> all;
+    auto all = std::make_unique<Communicators<B>>(std::move(backend), options.share_communicators, options.timeout);
     int local_rank = 0;
     try {
         try {
             guarded(Stage::communicator, launch.rank, [&] {
-                all.world = backend->connect(store, session, deadline);
+                all->set_world(world_shape(session), all->backend().connect(store, session, deadline));
                 times.world = watch.lap();
                 tell_place(store, session, "with the world connected, at the axes",
                            deadline.extended_by(listening_time));
-                split_axes(*backend, all, *topology, store, session, deadline);
+                make_axes(*all, *topology, store, session, deadline);
                 local_rank = local_rank_of(launch, store, session, deadline);
                 times.axes = watch.lap();
                 commit(store, session, deadline);
@@ -198,19 +182,12 @@ template <class Grid, Backend B, Rendezvous R>
             report_failure(store, session, error);
         }
     } catch (...) {
-        all.abort();
+        all->abort();
         throw;
     }
-    all.limit_each(options.timeout);
-    return {launch,
-            *topology,
-            local_rank,
-            sharing(*backend, *topology),
-            std::move(record),
-            times,
-            std::move(*meeting),
-            std::move(session),
-            std::move(all)};
+    if constexpr (requires { all->backend().formed(); }) all->backend().formed();
+    return {launch, *topology,           local_rank,         std::move(record),
+            times,  std::move(*meeting), std::move(session), std::move(all)};
 }
 
 } // namespace muster::inline v0_1::detail

@@ -140,17 +140,19 @@ public:
             detail::NcclGroupOfRanks{{rank_}, 0, device_.ordinal, "alone"}, limits(), nullptr));
     }
 
-    /// Whether an axis that spans the world can share its communicator.
-    [[nodiscard]] bool shares_world(std::string_view axis) const {
-        return options_.nccl.axis(axis) == NcclConfig{} || options_.nccl.axis(axis) == options_.nccl.world;
+    /// Whether groups of the same ranks can share a communicator: `made` has the settings that `group` asks for, or
+    /// `group` asks for none.
+    [[nodiscard]] bool shares(std::string_view made, std::string_view group) const {
+        const NcclConfig wanted = options_.nccl.axis(group);
+        return wanted == NcclConfig{} || wanted == (made == "world" ? options_.nccl.world : options_.nccl.axis(made));
     }
 
-    /// The communicator of one axis, whose group's ranks are known.
+    /// The communicator of one group, whose ranks are known; `place` is this rank's among them.
     /// Collective: over the world.
-    [[nodiscard]] Communicator split(Communicator& world, std::string_view axis, int coordinate,
+    [[nodiscard]] Communicator split(Communicator& world, std::string_view group, int place,
                                      std::vector<int> ranks) const {
         const int color = ranks.front(); // the group's lowest rank: no two groups share it
-        return world.split(color, coordinate, std::move(ranks), std::string(axis), options_.nccl.axis(axis));
+        return world.split(color, place, std::move(ranks), std::string(group), options_.nccl.axis(group));
     }
 
 private:

@@ -22,7 +22,6 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
-#include <initializer_list>
 #include <memory>
 #include <numeric>
 #include <span>
@@ -330,16 +329,14 @@ public:
     }
 
     /// The same for several communicators of one GPU at once: one by one, an abort can wait for another's kernel.
-    static void abort_together(std::initializer_list<std::span<NcclCommunicator>> lists) noexcept {
+    static void abort_together(std::span<NcclCommunicator* const> all) noexcept {
         try {
             std::vector<detail::NcclState*> states;
-            for (const auto list : lists)
-                for (const NcclCommunicator& each : list)
-                    if (each.state_) states.push_back(each.state_.get());
+            for (const NcclCommunicator* each : all)
+                if (each->state_) states.push_back(each->state_.get());
             detail::NcclState::abort_all(states);
         } catch (const std::exception&) {
-            for (const auto list : lists)
-                for (NcclCommunicator& each : list) each.abort();
+            for (NcclCommunicator* each : all) each->abort();
         }
     }
 

@@ -3,6 +3,7 @@
 
 #include <muster/launch/launch.hpp>
 #include <muster/mesh/device_mesh.hpp>
+#include <muster/mesh/dry_run.hpp>
 #include <muster/roll_call/record.hpp>
 #include <muster/topology.hpp>
 
@@ -64,6 +65,21 @@ template <AxisTag... Tags, int... Extent, class B>
         (rows.back().push_back(fmt::format("{}", fmt::join(topology.template group<Tags>(record.rank), " "))), ...);
     }
     return text + '\n' + detail::table_text(rows);
+}
+
+/// A plan as a table that a person reads: where the rank stands, and each of its groups.
+template <AxisTag... Tags, int... Extent>
+[[nodiscard]] std::string describe(const MeshPlan<Topology<Axis<Tags, Extent>...>>& plan) {
+    const std::array place{fmt::format("{} {}", Tags::name, plan.topology.template coordinate<Tags>(plan.rank))...};
+    std::vector<std::vector<std::string>> rows{{"axis", "ranks", "communicator"}};
+    for (const PlannedGroup& group : plan.groups)
+        rows.push_back({group.axis, fmt::format("{}", fmt::join(group.ranks, " ")),
+                        group.ranks.size() == 1 ? "none, one rank"
+                        : group.shares.empty()  ? "its own"
+                                                : "that of " + group.shares});
+    return fmt::format("rank {} of {} = {}: {}\n", plan.rank, plan.topology.size(), shape_text(plan.topology),
+                       fmt::join(place, ", ")) +
+           detail::table_text(rows);
 }
 
 } // namespace muster::inline v0_1

@@ -4,8 +4,10 @@
 #include <muster/topology/axis.hpp>
 #include <muster/topology/errors.hpp>
 #include <muster/topology/fit.hpp>
+#include <muster/topology/requirements.hpp>
 #include <muster/topology/row_major.hpp>
 #include <muster/topology/static_checks.hpp>
+#include <muster/topology/subset.hpp>
 
 #include <array>
 #include <concepts>
@@ -44,6 +46,22 @@ class Topology {
     static_assert(detail::fits_int(detail::product(static_extents_)),
                   "muster: the product of the topology's extents must fit int: at most 2147483647 ranks");
 
+    template <class... Tags>
+    static consteval std::array<bool, n_> chosen() {
+        static_assert(sizeof...(Tags) > 0, "muster: name the axes of the group, as in group<Dp, Cp>(rank)");
+        static_assert(detail::all_different<Tags...>, "muster: a tag stands twice among the axes of a group");
+        std::array<bool, n_> along{};
+        ((along[index_<Tags>] = true), ...);
+        return along;
+    }
+
+    template <class Tag>
+    constexpr int neighbor(int rank, int steps) const {
+        std::array<int, n_> there = coordinate(rank);
+        there[index_<Tag>] = (there[index_<Tag>] + steps) % extent<Tag>();
+        return detail::rank_of(there, extents());
+    }
+
 public:
     /// Number of axes.
     [[nodiscard]] static constexpr int ndim() noexcept { return static_cast<int>(n_); }
@@ -74,6 +92,19 @@ public:
     template <int WorldSize>
     using require_world =
         typename detail::RequireWorld<Topology, WorldSize, detail::product(static_extents_), is_static>::type;
+
+    /// This topology, if every group along the axes stays within a node; a compile error with the first group that does
+    /// not. Ranks fill the nodes one after the other, `PerNode` on each. Slower axes may be dynamic: then no world of
+    /// any size may have such a group.
+    template <int PerNode, AxisTag... Tags>
+    using require_node_local =
+        typename detail::Required<Topology, detail::NodeLocal<detail::AxisList<Axes...>, PerNode, Tags...>>::type;
+
+    /// This topology, if the extent of the axis divides `Number` (a hidden size, heads, layers); a compile error with
+    /// both if not. For an extent known at run time: shard.
+    template <AxisTag Tag, int Number>
+    using require_divisible =
+        typename detail::Required<Topology, detail::Divisible<static_extent<Tag>(), Number>>::type;
 
     /// The topology of a type without dynamic extents.
     constexpr Topology() noexcept requires is_static = default;
@@ -178,6 +209,59 @@ public:
         return all;
     }
 
+    /// The rank after `rank` along the axis, the last one's being the first; previous is its inverse. For rings.
+    /// Throws: errc::invalid_argument when there is no such rank.
+    template <AxisTag Tag>
+    [[nodiscard]] constexpr int next(int rank) const {
+        return neighbor<Tag>(rank, 1);
+    }
+    template <AxisTag Tag>
+    [[nodiscard]] constexpr int previous(int rank) const {
+        return neighbor<Tag>(rank, extent<Tag>() - 1);
+    }
+
+    /// Whether the rank is at an end of the axis, where a pipeline does not go on.
+    template <AxisTag Tag>
+    [[nodiscard]] constexpr bool is_first(int rank) const {
+        return coordinate<Tag>(rank) == 0;
+    }
+    template <AxisTag Tag>
+    [[nodiscard]] constexpr bool is_last(int rank) const {
+        return coordinate<Tag>(rank) == extent<Tag>() - 1;
+    }
+
+    /// One rank's share of `number` (elements, heads, layers) divided among the ranks of the axis.
+    /// Throws: errc::invalid_argument when a remainder is left (in a constant expression: does not compile).
+    template <AxisTag Tag, std::integral Number>
+    [[nodiscard]] constexpr Number shard(Number number) const {
+        using Wide = std::common_type_t<Number, long long>;
+        const auto parts = static_cast<Wide>(extent<Tag>());
+        if (static_cast<Wide>(number) % parts != 0)
+            detail::number_is_not_divisible(std::to_string(number), names_[index_<Tag>], extent<Tag>());
+        return static_cast<Number>(static_cast<Wide>(number) / parts);
+    }
+
+    /// The grid of some of the axes, in this one's order.
+    template <AxisTag... Tags>
+    using subset = typename detail::TopologyOf<
+        typename detail::Filter<detail::AxisList<>, detail::AxisList<Axes...>, Tags...>::type>::type;
+
+    template <AxisTag... Tags>
+    [[nodiscard]] constexpr subset<Tags...> sub() const {
+        constexpr std::array<bool, n_> along = chosen<Tags...>();
+        const std::array<int, n_> all = extents();
+        std::array<int, static_cast<std::size_t>(subset<Tags...>::ndim_dynamic())> open{};
+        int size = 1;
+        std::size_t next = 0;
+        for (std::size_t axis = 0; axis < n_; ++axis) {
+            if (!along[axis]) continue;
+            size *= all[axis];
+            if constexpr (subset<Tags...>::ndim_dynamic() > 0)
+                if (static_extents_[axis] == dynamic) open[next++] = all[axis];
+        }
+        return subset<Tags...>::for_world(size, open);
+    }
+
     /// "dp=2 tp=4 cp=1", in axis order: what ranks compare to know that they mean the same grid.
     [[nodiscard]] std::string signature() const { return detail::signature_text(names_, extents()); }
 
@@ -204,15 +288,6 @@ private:
             }
         }
         return all;
-    }
-
-    template <class... Tags>
-    static consteval std::array<bool, n_> chosen() {
-        static_assert(sizeof...(Tags) > 0, "muster: name the axes of the group, as in group<Dp, Cp>(rank)");
-        static_assert(detail::all_different<Tags...>, "muster: a tag stands twice among the axes of a group");
-        std::array<bool, n_> along{};
-        ((along[index_<Tags>] = true), ...);
-        return along;
     }
 
     constexpr void check(int rank) const {
