@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a program of another project does first: has its grid checked as it compiles, and forms the smallest mesh.
+// What a program of another project does first: has its grid checked as it compiles, and forms the smallest world.
 #include <muster/gloo.hpp>
 
 #include <array>

@@ -32,6 +32,7 @@ consumer, source, compiler, cudart_root, *others = sys.argv[1:]
 SOURCE = pathlib.Path(source).resolve()
 nccl_root = others[0] if others else None
 BACKENDS = ["gloo", "nccl"] if nccl_root else ["gloo"]
+PROGRAMS = ["topology", *BACKENDS]
 VERSION = single_header.version_of(SOURCE / "include")
 
 
@@ -49,8 +50,8 @@ class Site:
         self.folder = pathlib.Path(folder) / "consumer"
         self.prefix = pathlib.Path(folder) / "prefix"
         shutil.copytree(HERE / consumer_files, self.folder) if consumer_files else self.folder.mkdir()
-        for backend in ("gloo", "nccl"):
-            shutil.copy(HERE / f"consumer_{backend}.cpp", self.folder)
+        for program in HERE.glob("consumer_*.cpp"):
+            shutil.copy(program, self.folder)
         self.environment = clean_environment(CXX=compiler, NCCL_ROOT=nccl_root or "", CUDAToolkit_ROOT=cudart_root,
                                              CMAKE_PREFIX_PATH=self.prefix, CMAKE_EXPORT_COMPILE_COMMANDS="ON",
                                              PKG_CONFIG_PATH=self.prefix / "share/pkgconfig")
@@ -87,14 +88,14 @@ class Site:
         for path in filter(pathlib.Path.is_file, self.folder.rglob("*")):
             require(os.fsencode(SOURCE) not in path.read_bytes(), f"{path} names {SOURCE}")
 
-    def run(self, folder=".", backends=None):
+    def run(self, folder, names):
         """The programs that were built, each as a world of one."""
         self.names_no_checkout()
-        for backend in backends or BACKENDS:
+        for name in names:
             with Group() as group:
-                program = group.start([self.folder / folder / f"consumer_{backend}"], self.run_environment())
+                program = group.start([self.folder / folder / f"consumer_{name}"], self.run_environment())
                 group.wait(60)
-                check_output(backend, program)
+                check_output(name, program)
 
     def run_environment(self):
         roots = [pathlib.Path(root) / name for root in (nccl_root, cudart_root) if root for name in ("lib64", "lib")]
@@ -102,9 +103,12 @@ class Site:
                                                           list(filter(None, [os.environ.get("LD_LIBRARY_PATH")]))))
 
 
-def check_output(backend, program):
-    if backend == "gloo":
-        require(program.code == 0 and program.stdout == f"muster {VERSION}: rank 0 of 1, sums 20 22\n", program.report())
+EXPECTED = {"topology": f"muster {VERSION}: dp=4 tp=2 cp=1\n", "gloo": f"muster {VERSION}: rank 0 of 1, sums 20 22\n"}
+
+
+def check_output(name, program):
+    if name in EXPECTED:
+        require(program.code == 0 and program.stdout == EXPECTED[name], program.report())
         return
     first, *rest = program.stdout.splitlines()
     require(first.startswith("NCCL 2"), program.report())
@@ -126,7 +130,7 @@ def site(consumer_files=None, installed=False):
 def meson(place, *options):
     place.call("meson", "setup", "build", f"-Dnccl={'enabled' if nccl_root else 'disabled'}", *options)
     place.call("ninja", "-C", "build")
-    place.run("build")
+    place.run("build", PROGRAMS)
 
 
 def meson_installed():
@@ -152,15 +156,15 @@ def pkg_config():
     with site("make", installed=True) as place:
         require(place.call("pkg-config", "--modversion", "muster", "muster-gloo", "muster-topology").split() == [VERSION] * 3,
                 "pkg-config tells other versions")
-        said = place.call("make", f"CXX={compiler}", *(f"consumer_{backend}" for backend in BACKENDS))
+        said = place.call("make", f"CXX={compiler}", *(f"consumer_{name}" for name in PROGRAMS))
         require(str(place.prefix) in said and str(SOURCE) not in said, said)
-        place.run()
+        place.run(".", PROGRAMS)
 
 
 def cmake(place):
-    place.call("cmake", "-S", ".", "-B", "build", f"-Dbackends={';'.join(BACKENDS)}")
+    place.call("cmake", "-S", ".", "-B", "build", f"-Dcomponents={';'.join(PROGRAMS)}")
     place.call("cmake", "--build", "build")
-    place.run("build")
+    place.run("build", PROGRAMS)
 
 
 def cmake_find_package():
@@ -193,7 +197,7 @@ def nvcc():
         # fmt 9 is consteval with nvcc, but not constexpr, and does not compile without the definition.
         place.call(found, "-std=c++20", "-x", "cu", "-DFMT_USE_CONSTEXPR=1", f"-I{place.prefix}/include", "-Xcompiler",
                    "-pthread", "consumer_gloo.cpp", "-o", "consumer_gloo", "-lgloo", "-lfmt")
-        place.run(backends=["gloo"])
+        place.run(".", ["gloo"])
 
 
 def library_flags(place, package, kind):
@@ -306,7 +310,7 @@ def single_file_program():
     with one_file() as place:
         for backend in BACKENDS:
             build_from_one_file(place, place.folder / f"consumer_{backend}.cpp", f"consumer_{backend}")
-        place.run()
+        place.run(".", BACKENDS)
 
 
 def single_file_quickstart():
