@@ -41,7 +41,7 @@ class Collector:
                     self.others.add(include[1])
             elif not DROPPED.match(line):
                 kept.append(line)
-        code = re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
+        code = "\n".join(kept).strip()
         guard = "MUSTER_ONE_FILE_" + re.sub(r"\W", "_", name.removeprefix("muster/")).upper()
         self.parts.append(f"// {name}\n#ifndef {guard}\n#define {guard}\n\n{code}\n\n#endif // {guard}\n")
 
@@ -53,7 +53,8 @@ def version_of(root):
 def one_file(root, entry, what):
     collector = Collector(root)
     collector.add(entry)
-    includes = "".join(f"#include <{name}>\n" for name in sorted(collector.others, key=lambda include: ("." not in include, include)))
+    others = sorted(collector.others, key=lambda name: ("." not in name, name))  # the standard's come last
+    includes = "".join(f"#include <{name}>\n" for name in others)
     return (f"{SPDX}\n// muster {version_of(root)} {what}, as one file. Made by include/single_header.py from include/{entry}.\n"
             f"#pragma once\n\n{includes}\n" + "\n".join(collector.parts))
 
