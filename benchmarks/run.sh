@@ -6,6 +6,7 @@
 #   rendezvous  time of the roll call of 8 to 1024 ranks beside torch's store, Gloo's file store and bare sockets; of a
 #               whole mesh under mpirun beside MPI_Init and torch's process group; memory of the server
 #   wrapper     instructions and allocations of a call on muster's NCCL communicator beside the raw NCCL call
+#   compile     time that a compiler takes for a header of muster, beside what it includes of others, and torch's headers
 #
 # MUSTER_BUILD_DIR names another folder than build/, MUSTER_CUDA_ROOT and MUSTER_NCCL_ROOT a CUDA toolkit and NCCL,
 # MUSTER_TORCH_VENV a Python environment that has torch.
@@ -15,14 +16,15 @@ source tests/setup.sh
 
 build_dir=${MUSTER_BUILD_DIR:-build}/benchmarks
 
-# build TARGET...: optimised, whatever the environment says, with `options`; the output is shown when it fails.
+# build TARGET...: optimised, whatever the environment says, with `options`; only set up without a target. The output is
+# shown when it fails.
 build() {
     local log again=
     log=$(mktemp)
     [ ! -e "$build_dir/build.ninja" ] || again=--reconfigure
     if ! {
         CXXFLAGS='' meson setup $again "$build_dir" -Doptimization=2 -Ddebug=true -Dbenchmarks=enabled \
-            -Dtests=disabled -Dexamples=disabled "${options[@]}" && ninja -C "$build_dir" "$@"
+            -Dtests=disabled -Dexamples=disabled "${options[@]}" && { [ $# -eq 0 ] || ninja -C "$build_dir" "$@"; }
     } >"$log" 2>&1 </dev/null; then
         tail -n 200 "$log" >&2
         rm -f "$log"
@@ -31,15 +33,21 @@ build() {
     rm -f "$log"
 }
 
-rendezvous() {
-    local torch=
-    setup_packages build benchmarks
+# Prints the folder of the Python package torch; nothing where there is none.
+torch_folder() {
     if setup_torch; then
-        torch=$("$MUSTER_TORCH_PYTHON" -c \
-            'import importlib.util; print(*importlib.util.find_spec("torch").submodule_search_locations)')
+        "$MUSTER_TORCH_PYTHON" -c \
+            'import importlib.util; print(*importlib.util.find_spec("torch").submodule_search_locations)'
     else
-        echo "torch is not here and could not be installed: its numbers will be null" >&2
+        echo "torch is not here and could not be installed: $1" >&2
     fi
+}
+
+rendezvous() {
+    local torch
+    setup_packages build benchmarks
+    torch=$(torch_folder 'its numbers will be null')
+    [ -z "$torch" ] || setup_torch
     options=(-Dnccl=disabled -Dgloo=enabled -Dtorch_root="$torch")
     build rendezvous
     python3 benchmarks/rendezvous/rendezvous.py "$build_dir" "$(setup_openmpi)" "${torch:+$MUSTER_TORCH_PYTHON}"
@@ -53,7 +61,17 @@ wrapper() {
     python3 benchmarks/wrapper.py "$build_dir"
 }
 
+compile() {
+    local torch
+    setup_packages build benchmarks
+    setup_nccl
+    torch=$(torch_folder 'its headers will be left out')
+    options=(-Dnccl=enabled -Dgloo=enabled -Dtorch_root= -Dcudart_root="$MUSTER_CUDA_ROOT" -Dnccl_root="$MUSTER_NCCL_ROOT")
+    build
+    python3 benchmarks/compile.py "$build_dir" ${torch:+"$torch"}
+}
+
 case "$#:${1-}" in
-    1:rendezvous | 1:wrapper) "$1" ;;
-    *) sed -n '3,11s/^# \{0,1\}//p' benchmarks/run.sh >&2; exit 2 ;;
+    1:rendezvous | 1:wrapper | 1:compile) "$1" ;;
+    *) sed -n '3,12s/^# \{0,1\}//p' benchmarks/run.sh >&2; exit 2 ;;
 esac

@@ -73,6 +73,7 @@ setup_missing() {
                 ;;
             tests)
                 setup_want catch2 'Catch2 3' pkg-config --atleast-version=3 catch2-with-main
+                setup_want make 'make, for a program that is built with pkg-config' setup_has make
                 ;;
             pip)
                 setup_want python3-pip 'pip' python3 -m pip --version
