@@ -17,18 +17,19 @@ namespace train_3d {
 inline void plot_losses(const std::string& path, const std::vector<double>& losses, int first_step) {
     constexpr double left = 60, top = 20, width = 560, height = 300;
     if (losses.empty()) return;
-    const auto [low, high] = std::minmax_element(losses.begin(), losses.end());
-    const double range = *high > *low ? *high - *low : 1;
+    const double low = *std::min_element(losses.begin(), losses.end());
+    const double high = *std::max_element(losses.begin(), losses.end());
+    const double range = high > low ? high - low : 1;
     const double last = std::max<double>(1, static_cast<double>(losses.size()) - 1);
     const auto x = [&](std::size_t i) { return left + width * static_cast<double>(i) / last; };
-    const auto y = [&](double loss) { return top + height * (*high - loss) / range; };
+    const auto y = [&](double loss) { return top + height * (high - loss) / range; };
 
     std::string svg = fmt::format(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"640\" height=\"370\" "
         "font-family=\"sans-serif\" font-size=\"12\">\n"
         "<rect width=\"640\" height=\"370\" fill=\"white\"/>\n");
     for (int tick = 0; tick <= 4; ++tick) {
-        const double loss = *low + range * tick / 4;
+        const double loss = low + range * tick / 4;
         svg += fmt::format(
             "<line x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\" stroke=\"#ddd\"/>\n"
             "<text x=\"{3}\" y=\"{4:.1f}\" text-anchor=\"end\">{5:.3f}</text>\n",
