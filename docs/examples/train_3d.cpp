@@ -177,9 +177,11 @@ void run(std::span<char*> words) {
         const double norm = clip_gradients(mesh, model);
         update(model);
         losses.push_back(average_loss(mesh, local_loss));
-        if (mesh.rank() == 0)
+        if (mesh.rank() == 0) {
             fmt::print("step {:2} of {}: loss {:.8f}, gradient norm {:.6f}\n", step, arguments.steps, losses.back(),
                        norm);
+            std::fflush(stdout); // seen at once, also through a launcher's pipe
+        }
         if (step == arguments.save_at) save(mesh, model, arguments.folder, step);
     }
 
