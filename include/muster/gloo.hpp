@@ -23,4 +23,9 @@
 #include <muster/report/describe.hpp>
 #include <muster/report/error_file.hpp>
 #include <muster/topology.hpp>
+#include <muster/training/all_reduce.hpp>
+#include <muster/training/checkpoint.hpp>
+#include <muster/training/replicas.hpp>
+#include <muster/training/sampler.hpp>
+#include <muster/training/shard_size.hpp>
 // IWYU pragma: end_exports

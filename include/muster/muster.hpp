@@ -16,6 +16,7 @@
 #include <muster/nccl/backend.hpp>
 #include <muster/nccl/communicator.hpp>
 #include <muster/nccl/group.hpp>
+#include <muster/nccl/host_values.hpp>
 #include <muster/nccl/memory.hpp>
 #include <muster/rendezvous/env.hpp>
 #include <muster/rendezvous/file.hpp>
@@ -25,4 +26,9 @@
 #include <muster/report/describe.hpp>
 #include <muster/report/error_file.hpp>
 #include <muster/topology.hpp>
+#include <muster/training/all_reduce.hpp>
+#include <muster/training/checkpoint.hpp>
+#include <muster/training/replicas.hpp>
+#include <muster/training/sampler.hpp>
+#include <muster/training/shard_size.hpp>
 // IWYU pragma: end_exports

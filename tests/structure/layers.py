@@ -20,6 +20,7 @@ LAYERS = [
     ["rendezvous/", "roll_call/"],
     ["nccl/", "gloo/"],
     ["mesh/"],
+    ["training/"],
     ["report/"],
     [""],  # the other umbrellas, directly in include/muster
 ]

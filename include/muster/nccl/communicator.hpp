@@ -7,6 +7,7 @@
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
 #include <muster/nccl/data_type.hpp>
+#include <muster/nccl/group.hpp>
 #include <muster/nccl/limits.hpp>
 #include <muster/nccl/operations.hpp>
 #include <muster/nccl/split.hpp>
@@ -52,6 +53,7 @@ namespace muster::inline v0_1 {
 class NcclCommunicator {
 public:
     using Stream = cudaStream_t;
+    using Group = muster::Group; ///< makes one launch of several operations
 
     /// Closed, as one that was moved from: everything but is_open, abort, close and destruction throws errc::closed.
     NcclCommunicator() = default;

@@ -12,35 +12,42 @@
 #include <nccl.h>
 
 #include <cstddef>
+#include <type_traits>
 #include <vector>
 
 namespace muster::inline v0_1::detail {
 
-/// Every rank's wish, index = rank in the group. NCCL tells nobody who else is in a new group, so the ranks tell each
-/// other over the parent, on a stream of its own.
-/// Collective: over the group. Blocks: at most the group's timeout. After a failure the few bytes stay with the GPU: to
-/// free them would wait for what hangs.
-[[nodiscard]] inline std::vector<SplitWish> exchange_wishes(NcclState& group, SplitWish wish) {
-    std::vector<SplitWish> wishes(group.ranks.size(), wish);
-    if (group.alone) return wishes;
+/// Every rank's value, index = rank in the group: carried by the group itself, on a stream of its own. `operation`
+/// names the cause in errors. Collective: over the group. Blocks: at most the group's timeout. After a failure the few
+/// bytes stay with the GPU: to free them would wait for what hangs.
+template <class T>
+[[nodiscard]] std::vector<T> exchange_values(NcclState& group, const char* operation, const T& value) {
+    static_assert(std::is_trivially_copyable_v<T>, "muster: only values that are copied as bytes can be exchanged");
+    std::vector<T> values(group.ranks.size(), value);
+    if (group.alone) return values;
     const DeviceGuard current(group.device);
     const auto check = [&](const char* call, cudaError_t error) {
         check_cuda(call, error, Stage::communicator, group.global_rank());
     };
     cudaStream_t stream = nullptr;
-    SplitWish* memory = nullptr;
-    const std::size_t bytes = wishes.size() * sizeof wish;
+    T* memory = nullptr;
+    const std::size_t bytes = values.size() * sizeof value;
     check("cudaStreamCreateWithFlags", cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
     check("cudaMalloc", cudaMalloc(reinterpret_cast<void**>(&memory), bytes));
-    SplitWish* const own = memory + group.rank;
-    check("cudaMemcpyAsync", cudaMemcpyAsync(own, &wish, sizeof wish, cudaMemcpyHostToDevice, stream));
-    group.launch("split",
-                 [&](ncclComm_t comm) { return ncclAllGather(own, memory, sizeof wish, ncclUint8, comm, stream); });
-    group.watching("split", [&] { group.wait(stream, Deadline::after(group.limits.timeout)); });
-    check("cudaMemcpy", cudaMemcpy(wishes.data(), memory, bytes, cudaMemcpyDeviceToHost));
+    T* const own = memory + group.rank;
+    check("cudaMemcpyAsync", cudaMemcpyAsync(own, &value, sizeof value, cudaMemcpyHostToDevice, stream));
+    group.launch(operation,
+                 [&](ncclComm_t comm) { return ncclAllGather(own, memory, sizeof value, ncclUint8, comm, stream); });
+    group.watching(operation, [&] { group.wait(stream, Deadline::after(group.limits.timeout)); });
+    check("cudaMemcpy", cudaMemcpy(values.data(), memory, bytes, cudaMemcpyDeviceToHost));
     check("cudaFree", cudaFree(memory));
     check("cudaStreamDestroy", cudaStreamDestroy(stream));
-    return wishes;
+    return values;
+}
+
+/// Every rank's wish. NCCL tells nobody who else is in a new group, so the ranks tell each other over the parent.
+[[nodiscard]] inline std::vector<SplitWish> exchange_wishes(NcclState& group, SplitWish wish) {
+    return exchange_values(group, "split", wish);
 }
 
 } // namespace muster::inline v0_1::detail

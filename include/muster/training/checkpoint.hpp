@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <muster/topology/axis.hpp>
+#include <muster/topology/topology.hpp>
+#include <muster/training/concept.hpp>
+
+#include <fmt/format.h>
+
+#include <concepts>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace muster::inline v0_1 {
+
+/// Whether this rank is the one of its replicas that writes a checkpoint: the first along the axes along which the
+/// state is replicated, which are dp and cp if none are named. Of those that differ along other axes, such as tp, each
+/// has a canonical replica of its own: it holds another shard.
+template <AxisTag... Replicated, class Mesh>
+requires(sizeof...(Replicated) > 0 && MeshWith<Mesh, Replicated...>)
+    [[nodiscard]] bool is_canonical_replica(const Mesh& mesh) {
+    return ((mesh.template coordinate<Replicated>() == 0) && ...);
+}
+
+template <MeshWith<Dp, Cp> Mesh>
+[[nodiscard]] bool is_canonical_replica(const Mesh& mesh) {
+    return is_canonical_replica<Dp, Cp>(mesh);
+}
+
+/// The parts of a checkpoint file's name that are the same on all ranks.
+struct CheckpointName {
+    std::string_view prefix = "model"; ///< may begin with folders
+    std::string_view extension = ".bin";
+    std::optional<std::uint64_t> step = {};
+};
+
+namespace detail {
+
+template <class Tag, class... Tags>
+inline constexpr bool is_one_of = (std::same_as<Tag, Tags> || ...);
+
+/// "-dp1-tp0": the coordinates along `Sharded`, in axis order whatever their own; along all axes if there are none.
+template <AxisTag... Sharded, class Mesh, AxisTag... Tags, int... Extent>
+[[nodiscard]] std::string coordinate_text(const Mesh& mesh, const Topology<Axis<Tags, Extent>...>&) {
+    std::string text;
+    const auto add = [&](bool wanted, std::string_view name, int coordinate) {
+        if (wanted) text += fmt::format("-{}{}", name, coordinate);
+    };
+    (add(sizeof...(Sharded) == 0 || is_one_of<Tags, Sharded...>, Tags::name, mesh.template coordinate<Tags>()), ...);
+    return text;
+}
+
+} // namespace detail
+
+/// "model-step100-dp1-tp0-cp0.bin": the file of this rank, by its coordinates in axis order. With tags, by these alone:
+/// `checkpoint_name<Tp>(mesh)` is "model-tp0.bin" on all replicas of that shard, and the canonical one writes it.
+template <AxisTag... Sharded, class Mesh>
+requires MeshWith<Mesh, Sharded...>
+[[nodiscard]] std::string checkpoint_name(const Mesh& mesh, const CheckpointName& name = {}) {
+    const std::string step = name.step ? fmt::format("-step{}", *name.step) : std::string();
+    return fmt::format("{}{}{}{}", name.prefix, step, detail::coordinate_text<Sharded...>(mesh, mesh.topology()),
+                       name.extension);
+}
+
+} // namespace muster::inline v0_1
