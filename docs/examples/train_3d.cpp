@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <chrono>
 #include <cmath>
@@ -106,22 +105,20 @@ Batch load_batch(const Mesh& mesh, int step) {
     return batch;
 }
 
-/// The groups whose ranks hold replicas of this rank's parameters and work on other tokens: dp x cp.
-auto replica_groups(Mesh& mesh) { return std::array{&mesh.dp(), &mesh.cp()}; }
+/// The ranks that hold replicas of this rank's parameters and work on other tokens: dp x cp.
+Group& replicas(const Mesh& mesh) { return mesh.flatten<muster::Dp, muster::Cp>(); }
 
 void average_gradients(Mesh& mesh, Model& model) {
     std::deque<example::Array<float>> gradients;
     for (const Parameter& parameter : model.parameters) gradients.emplace_back(parameter.gradient);
-    for (Group* group : replica_groups(mesh)) {
-        muster::all_reduce_coalesced(*group, gradients, muster::avg);
-        group->wait({});
-    }
+    muster::all_reduce_coalesced(replicas(mesh), gradients, muster::avg);
+    replicas(mesh).wait({});
     for (std::size_t i = 0; i < gradients.size(); ++i) model.parameters[i].gradient = gradients[i].to_host();
 }
 
 double average_loss(Mesh& mesh, double loss) {
     std::vector<double> mean{loss};
-    for (Group* group : replica_groups(mesh)) all_reduce(*group, mean, muster::avg);
+    all_reduce(replicas(mesh), mean, muster::avg);
     return mean.front();
 }
 
@@ -152,7 +149,7 @@ void update(Model& model) {
 void check_placement(Mesh& mesh, const Model& model) {
     for (const Parameter& parameter : model.parameters) {
         const example::Array<float> value(parameter.value);
-        for (Group* group : replica_groups(mesh)) muster::require_replicated(*group, value, parameter.name);
+        muster::require_replicated(replicas(mesh), value, parameter.name);
         if (parameter.sharded)
             muster::require_sharded(mesh.tp(), value, parameter.name);
         else
