@@ -8,6 +8,7 @@
 #include <muster/mesh/backend.hpp>
 #include <muster/mesh/communicators.hpp>
 #include <muster/mesh/extents.hpp>
+#include <muster/mesh/node_local.hpp>
 #include <muster/mesh/times.hpp>
 #include <muster/rendezvous/concept.hpp>
 #include <muster/roll_call/commit.hpp>
@@ -202,6 +203,7 @@ template <class Grid, Backend B, Rendezvous R>
         throw;
     }
     all.limit_each(options.timeout);
+    warn_of_crossing(*topology, session, options);
     return {launch,
             *topology,
             local_rank,
