@@ -54,11 +54,10 @@ public:
             y += gap;
         }
         height_ = y - gap;
-        // A title has room in any case.
-        width_ = std::max(240, 2 * padding + static_cast<int>(columns) * (cell_width_ + gap) - gap);
+        box_width_ = 2 * padding + static_cast<int>(columns) * (cell_width_ + gap) - gap;
     }
 
-    [[nodiscard]] int width() const noexcept { return width_; }
+    [[nodiscard]] int width() const noexcept { return std::max(box_width_, 240); } // room for the title
     [[nodiscard]] int height() const noexcept { return height_; }
 
     /// The names of the nodes, to the left of a row of panels: pixels that they take, and elements.
@@ -107,7 +106,7 @@ private:
     [[nodiscard]] std::string boxes() const {
         std::string text;
         for (const Box& box : boxes_)
-            text += fmt::format(R"(<rect y="{}" width="{}" height="{}" rx="6"/>)", box.y, width_, box.height);
+            text += fmt::format(R"(<rect y="{}" width="{}" height="{}" rx="6"/>)", box.y, box_width_, box.height);
         return fmt::format("<g fill=\"#f6f8fa\" stroke=\"#d0d7de\">{}</g>\n", text);
     }
 
@@ -172,7 +171,7 @@ private:
     [[nodiscard]] const Cell& cell_of(int rank) const { return cells_[static_cast<std::size_t>(rank)]; }
 
     const Layout& layout_;
-    int cell_width_, width_ = 0, height_ = 0;
+    int cell_width_, box_width_ = 0, height_ = 0;
     std::vector<Box> boxes_;  ///< index = node
     std::vector<Cell> cells_; ///< index = rank
 };
