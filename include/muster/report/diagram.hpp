@@ -60,7 +60,7 @@ inline constexpr std::size_t diagram_width = 100;
         const bool last_line = !text.empty();
         // On the last line there must be room for the words about those that are left out.
         if (line.size() + word.size() + (last_line && left > 1 ? more.size() : 0) > diagram_width) {
-            if (last_line) return text + line + more + '\n';
+            if (last_line) return fmt::format("{}{}{}\n", text, line, more);
             text = line + '\n';
             line = next.substr(1);
         }

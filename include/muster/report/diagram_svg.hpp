@@ -51,7 +51,11 @@ private:
 }
 
 [[nodiscard]] inline std::string diagram_svg_text(const Layout& layout) {
-    constexpr int margin = 20, most_width = 1100, between = 24, top = 44, bottom = 40;
+    constexpr int margin = 20;
+    constexpr int between = 24;      // panels
+    constexpr int top = 44;          // title
+    constexpr int bottom = 40;       // legend
+    constexpr int most_width = 1100; // more than that would be small letters in a README
     std::vector<const AxisGroups*> axes;
     for (const AxisGroups& axis : layout.axes)
         if (axis.groups.front().size() > 1) axes.push_back(&axis);
@@ -59,7 +63,9 @@ private:
 
     const Panel panel(layout);
     const Legend legend(layout);
-    const int left = margin + panel.names_width(), step_x = panel.width() + between, step_y = panel.height() + between;
+    const int left = margin + panel.names_width();
+    const int step_x = panel.width() + between;
+    const int step_y = panel.height() + between;
     const int count = static_cast<int>(axes.size());
     const int columns = std::clamp((most_width - left - margin + between) / step_x, 1, count);
     const int rows = (count + columns - 1) / columns;

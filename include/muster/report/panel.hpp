@@ -38,7 +38,8 @@ public:
           cell_width_(std::max(44, svg_text_width(layout.coordinates.back().size(), 11) + 10)),
           cells_(layout.coordinates.size()) {
         int y = 30; // below the title
-        std::size_t columns = 1, line = 0;
+        std::size_t columns = 1;
+        std::size_t line = 0;
         for (const std::vector<int>& ranks : layout.ranks) {
             const int top = y;
             y += padding;
@@ -111,10 +112,12 @@ private:
     }
 
     [[nodiscard]] std::string links_and_cells(const AxisGroups& axis) const {
-        std::string text, across;
+        std::string text;
+        std::string across;
         for (std::size_t group = 0; group < axis.groups.size(); ++group) {
             const std::vector<int>& ranks = axis.groups[group];
-            std::string inside, cells;
+            std::string inside;
+            std::string cells;
             for (std::size_t i = 0; i < ranks.size(); ++i) {
                 const Cell& cell = cell_of(ranks[i]);
                 cells += fmt::format("M{} {}h{}v{}h-{}z", cell.x, cell.y, cell_width_, cell_height, cell_width_);
@@ -135,7 +138,8 @@ private:
     }
 
     [[nodiscard]] std::string texts() const {
-        std::string ranks, coordinates;
+        std::string ranks;
+        std::string coordinates;
         for (std::size_t rank = 0; rank < cells_.size(); ++rank) {
             const int x = cells_[rank].x + cell_width_ / 2;
             ranks += fmt::format(R"(<text x="{}" y="{}">{}</text>)", x, cells_[rank].y + 16, rank);
@@ -150,9 +154,12 @@ private:
 
     /// From one rank of a group to its next, as part of a path.
     [[nodiscard]] std::string link(int from, int to) const {
-        const Cell &a = cell_of(from), &b = cell_of(to);
-        const int centre_a = a.x + cell_width_ / 2, centre_b = b.x + cell_width_ / 2;
-        const int middle_a = a.y + cell_height / 2, middle_b = b.y + cell_height / 2;
+        const Cell& a = cell_of(from);
+        const Cell& b = cell_of(to);
+        const int centre_a = a.x + cell_width_ / 2;
+        const int centre_b = b.x + cell_width_ / 2;
+        const int middle_a = a.y + cell_height / 2;
+        const int middle_b = b.y + cell_height / 2;
         const int below = a.y + cell_height;
         if (a.line == b.line && b.x == a.x + cell_width_ + gap)
             return fmt::format("M{} {}h{}", a.x + cell_width_, middle_a, gap);

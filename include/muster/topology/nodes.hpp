@@ -42,9 +42,9 @@ namespace detail {
 }
 
 [[noreturn]] inline void names_are_of_other_nodes(std::size_t names, std::size_t nodes) {
-    throw Error(errc::invalid_argument, Stage::topology,
-                "every node needs one name\n  seen: " + std::to_string(names) + " names, " + std::to_string(nodes) +
-                    " nodes");
+    throw Error(
+        errc::invalid_argument, Stage::topology,
+        "every node needs one name\n  seen: " + std::to_string(names) + " names, " + std::to_string(nodes) + " nodes");
 }
 
 } // namespace detail
