@@ -7,6 +7,5 @@
 #include <muster/core/error.hpp>
 #include <muster/core/version.hpp>
 #include <muster/topology/axis.hpp>
-#include <muster/topology/nodes.hpp>
 #include <muster/topology/topology.hpp>
 // IWYU pragma: end_exports

@@ -46,10 +46,18 @@ struct Layout {
     return fmt::format("{} {}{}", count, thing, count == 1 ? "" : "s");
 }
 
+/// On how many nodes these ranks sit.
+[[nodiscard]] inline int count_nodes(const std::vector<int>& ranks, const Nodes& nodes) {
+    std::vector<int> found;
+    for (const int rank : ranks) found.push_back(nodes.node_of(rank));
+    std::sort(found.begin(), found.end());
+    return static_cast<int>(std::unique(found.begin(), found.end()) - found.begin());
+}
+
 template <AxisTag Tag, class Grid>
 [[nodiscard]] AxisGroups axis_groups(const Grid& topology, const Nodes& nodes) {
     AxisGroups axis{std::string(Tag::name), topology.template groups<Tag>(), {}};
-    for (const auto& group : axis.groups) axis.nodes.push_back(nodes.count(group));
+    for (const auto& group : axis.groups) axis.nodes.push_back(count_nodes(group, nodes));
     return axis;
 }
 

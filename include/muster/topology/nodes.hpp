@@ -6,7 +6,6 @@
 #include <muster/topology/errors.hpp>
 #include <muster/topology/topology.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -35,10 +34,11 @@ namespace detail {
                     std::to_string(world_size));
 }
 
-[[noreturn]] inline void nodes_are_not_numbered_from_0(std::size_t nodes, int rank, int node) {
+[[noreturn]] inline void nodes_are_not_numbered_from_0(int rank, int node, std::size_t missing) {
     throw Error(errc::invalid_argument, Stage::topology,
                 "rank " + std::to_string(rank) + " sits on node " + std::to_string(node) +
-                    ", but nodes must be numbered from 0 without a gap, and there are " + std::to_string(nodes));
+                    ", but nodes must be numbered from 0 without a gap, and none sits on node " +
+                    std::to_string(missing));
 }
 
 [[noreturn]] inline void names_are_of_other_nodes(std::size_t names, std::size_t nodes) {
@@ -78,9 +78,13 @@ public:
         std::vector<std::string> names;
         for (const std::string& host : host_of_rank) {
             // From the last on: consecutive ranks mostly share a host.
-            auto found = std::find(names.rbegin(), names.rend(), host).base();
-            if (found == names.begin()) found = names.insert(names.end(), host) + 1;
-            node_of_rank.push_back(static_cast<int>(found - names.begin()) - 1);
+            std::size_t node = names.size();
+            while (node > 0 && names[node - 1] != host) --node;
+            if (node == 0) {
+                names.push_back(host);
+                node = names.size();
+            }
+            node_of_rank.push_back(static_cast<int>(node) - 1);
         }
         return by_rank(std::move(node_of_rank), std::move(names));
     }
@@ -99,12 +103,12 @@ public:
         return ranks_per_node_ > 0 ? rank / ranks_per_node_ : node_of_rank_[static_cast<std::size_t>(rank)];
     }
 
-    /// On how many nodes these ranks sit. Pre: as for node_of.
-    [[nodiscard]] constexpr int count(std::span<const int> ranks) const {
-        std::vector<int> nodes;
-        for (const int rank : ranks) nodes.push_back(node_of(rank));
-        std::sort(nodes.begin(), nodes.end());
-        return static_cast<int>(std::unique(nodes.begin(), nodes.end()) - nodes.begin());
+    /// Whether these ranks sit on more than one node. Pre: as for node_of.
+    [[nodiscard]] constexpr bool cross(std::span<const int> ranks) const {
+        for (const int rank : ranks) {
+            if (node_of(rank) != node_of(ranks.front())) return true;
+        }
+        return false;
     }
 
     /// As given, else "node 2".
@@ -116,17 +120,21 @@ private:
     constexpr Nodes() = default;
 
     constexpr void check_numbers() const {
-        std::vector<int> nodes = node_of_rank_;
-        std::sort(nodes.begin(), nodes.end());
-        nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
+        std::vector<int> seen; // of each number that may be one
+        for (std::size_t i = 0; i < node_of_rank_.size(); ++i) seen.push_back(0);
+        for (const int node : node_of_rank_) {
+            if (node >= 0 && static_cast<std::size_t>(node) < seen.size()) seen[static_cast<std::size_t>(node)] = 1;
+        }
+        std::size_t count = 0;
+        while (count < seen.size() && seen[count] == 1) ++count;
         int rank = 0;
         for (const int node : node_of_rank_) {
-            if (node < 0 || static_cast<std::size_t>(node) >= nodes.size())
-                detail::nodes_are_not_numbered_from_0(nodes.size(), rank, node);
+            if (node < 0 || static_cast<std::size_t>(node) >= count) {
+                detail::nodes_are_not_numbered_from_0(rank, node, count);
+            }
             ++rank;
         }
-        if (!names_.empty() && names_.size() != nodes.size())
-            detail::names_are_of_other_nodes(names_.size(), nodes.size());
+        if (!names_.empty() && names_.size() != count) detail::names_are_of_other_nodes(names_.size(), count);
     }
 
     int ranks_per_node_ = 0; ///< 0: the list counts
@@ -141,9 +149,11 @@ template <AxisTag... Tags, class... Axes>
 [[nodiscard]] constexpr std::vector<std::vector<int>> crossing_groups(const Topology<Axes...>& topology,
                                                                       const Nodes& nodes) {
     nodes.check(topology.size());
-    std::vector<std::vector<int>> groups = topology.template groups<Tags...>();
-    std::erase_if(groups, [&](const std::vector<int>& group) { return nodes.count(group) == 1; });
-    return groups;
+    std::vector<std::vector<int>> crossing;
+    for (std::vector<int>& group : topology.template groups<Tags...>()) {
+        if (nodes.cross(group)) crossing.push_back(std::move(group));
+    }
+    return crossing;
 }
 
 } // namespace muster::inline v0_1
