@@ -49,6 +49,7 @@ struct Layout {
 /// On how many nodes these ranks sit.
 [[nodiscard]] inline int count_nodes(const std::vector<int>& ranks, const Nodes& nodes) {
     std::vector<int> found;
+    found.reserve(ranks.size());
     for (const int rank : ranks) found.push_back(nodes.node_of(rank));
     std::sort(found.begin(), found.end());
     return static_cast<int>(std::unique(found.begin(), found.end()) - found.begin());

@@ -6,6 +6,7 @@
 #include <muster/topology/errors.hpp>
 #include <muster/topology/topology.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -105,10 +106,7 @@ public:
 
     /// Whether these ranks sit on more than one node. Pre: as for node_of.
     [[nodiscard]] constexpr bool cross(std::span<const int> ranks) const {
-        for (const int rank : ranks) {
-            if (node_of(rank) != node_of(ranks.front())) return true;
-        }
-        return false;
+        return std::ranges::any_of(ranks, [&](int rank) { return node_of(rank) != node_of(ranks.front()); });
     }
 
     /// As given, else "node 2".
