@@ -24,6 +24,8 @@
 #include <muster/rendezvous/serve.hpp>
 #include <muster/rendezvous/tcp.hpp>
 #include <muster/report/describe.hpp>
+#include <muster/report/diagram.hpp>
+#include <muster/report/diagram_svg.hpp>
 #include <muster/report/error_file.hpp>
 #include <muster/topology.hpp>
 #include <muster/training/all_reduce.hpp>

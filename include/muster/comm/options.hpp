@@ -7,6 +7,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace muster::inline v0_1 {
 
@@ -33,6 +34,10 @@ struct Options {
 
     /// Where progress and warnings go.
     LogSink log = log_to_stderr;
+
+    /// Names of axes whose groups should stay within a node: rank 0 warns of one that crosses nodes. Empty: no warning,
+    /// for machines whose GPUs have NVLink from node to node. Names that the mesh does not have change nothing.
+    std::vector<std::string> node_local = {"tp"};
 };
 
 } // namespace muster::inline v0_1

@@ -34,6 +34,20 @@ namespace muster::inline v0_1::detail {
     return (ranks.size() == 1 ? "rank " : "ranks ") + rank_list(ranks);
 }
 
+/// "[0 4]", "[0 2 .. 14]": a group along an axis, whose ranks all have the same distance.
+[[nodiscard]] inline std::string group_text(const std::vector<int>& ranks) {
+    std::string text = "[";
+    for (std::size_t i = 0; i < ranks.size(); ++i) {
+        if (i > 0) text += ' ';
+        if (i == 2 && ranks.size() > 4) {
+            i = ranks.size() - 1;
+            text += ".. ";
+        }
+        text += std::to_string(ranks[i]);
+    }
+    return text + ']';
+}
+
 /// "30 s", "0.25 s".
 [[nodiscard]] inline std::string duration_text(std::chrono::milliseconds wait) {
     std::string text = std::to_string(wait.count() / 1000);

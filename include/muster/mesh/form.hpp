@@ -9,6 +9,7 @@
 #include <muster/mesh/communicators.hpp>
 #include <muster/mesh/extents.hpp>
 #include <muster/mesh/group_shape.hpp>
+#include <muster/mesh/node_local.hpp>
 #include <muster/mesh/times.hpp>
 #include <muster/mesh/view.hpp>
 #include <muster/rendezvous/concept.hpp>
@@ -186,6 +187,7 @@ template <class Grid, Backend B, Rendezvous R>
         throw;
     }
     if constexpr (requires { all->backend().formed(); }) all->backend().formed();
+    warn_of_crossing(*topology, session, options);
     return {launch, *topology,           local_rank,         std::move(record),
             times,  std::move(*meeting), std::move(session), std::move(all)};
 }

@@ -17,6 +17,12 @@ TEST_CASE("rank lists") {
     CHECK(ranks_text({9, 7}) == "ranks 7, 9");
 }
 
+TEST_CASE("groups along an axis") {
+    CHECK(group_text({4}) == "[4]");
+    CHECK(group_text({0, 4, 8, 12}) == "[0 4 8 12]");
+    CHECK(group_text({0, 4, 8, 12, 16}) == "[0 4 .. 16]");
+}
+
 TEST_CASE("durations") {
     CHECK(duration_text(30s) == "30 s");
     CHECK(duration_text(1500ms) == "1.5 s");

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <muster/roll_call/record.hpp>
+#include <muster/topology/nodes.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace muster::inline v0_1 {
+
+/// Where the ranks of a roll call sit: on one node where both host name and boot id are the same. Nodes go by their
+/// host names; one whose name another node has too shows its boot id.
+[[nodiscard]] inline Nodes nodes_of(std::span<const Record> records) {
+    std::vector<const Record*> first; // of each node
+    std::vector<int> node_of_rank;
+    for (const Record& record : records) {
+        const auto same = [&](const Record* other) {
+            return other->host == record.host && other->boot_id == record.boot_id;
+        };
+        // From the last on: consecutive ranks mostly share a node.
+        auto found = std::find_if(first.rbegin(), first.rend(), same).base();
+        if (found == first.begin()) found = first.insert(first.end(), &record) + 1;
+        node_of_rank.push_back(static_cast<int>(found - first.begin()) - 1);
+    }
+    std::vector<std::string> names;
+    for (const Record* record : first) {
+        const auto namesakes =
+            std::count_if(first.begin(), first.end(), [&](const Record* other) { return other->host == record->host; });
+        names.push_back(namesakes == 1 ? record->host : record->host + " (boot id " + record->boot_id + ')');
+    }
+    return Nodes::by_rank(std::move(node_of_rank), std::move(names));
+}
+
+} // namespace muster::inline v0_1
