@@ -62,7 +62,7 @@ public:
         if (nccl_frame.depth == 0) [[likely]] {
             if (busy_.exchange(true, std::memory_order_acquire)) [[unlikely]]
                 refuse_second(operation);
-        } else {
+        } else if (!in_own_group()) {
             enter_group(operation);
         }
         if (interrupted()) [[unlikely]]
@@ -144,7 +144,6 @@ private:
     }
 
     [[gnu::noinline]] void enter_group(const char* operation) {
-        if (in_own_group()) return;
         if (busy_.exchange(true, std::memory_order_acquire)) refuse_second(operation);
         holder_.store(&nccl_frame, std::memory_order_relaxed);
         next_ = std::exchange(nccl_frame.first, this);
