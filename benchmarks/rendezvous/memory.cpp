@@ -4,8 +4,8 @@
 #include <muster/launch/launch.hpp>
 #include <muster/rendezvous/concept.hpp>
 #include <muster/rendezvous/endpoint.hpp>
-#include <muster/roll_call/record.hpp>
 #include <muster/roll_call/commit.hpp>
+#include <muster/roll_call/record.hpp>
 #include <muster/roll_call/roll_call.hpp>
 #include <muster/roll_call/session.hpp>
 #include <muster/store/listen.hpp>

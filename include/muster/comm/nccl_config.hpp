@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
@@ -104,13 +105,14 @@ struct NcclOptions {
     std::vector<std::string> may_differ = {};
 
     [[nodiscard]] NcclConfig axis(std::string_view name) const {
-        if (const auto found = axes.find(name); found != axes.end()) return found->second;
-        if (name == "tp") return tp;
-        if (name == "dp") return dp;
-        if (name == "cp") return cp;
-        if (name == "pp") return pp;
-        if (name == "ep") return ep;
-        if (const auto end = name.find('+'); end != std::string_view::npos) return axis(name.substr(0, end));
+        const std::string_view first = name.substr(0, name.find('+'));
+        for (const std::string_view key : {name, first})
+            if (const auto found = axes.find(key); found != axes.end()) return found->second;
+        if (first == "tp") return tp;
+        if (first == "dp") return dp;
+        if (first == "cp") return cp;
+        if (first == "pp") return pp;
+        if (first == "ep") return ep;
         return {};
     }
 };

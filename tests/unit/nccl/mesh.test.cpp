@@ -122,6 +122,32 @@ TEST_CASE("an axis with settings of its own has a communicator of its own", "[nc
     CHECK(standin_calls("ncclCommSplit") == 2);
 }
 
+TEST_CASE("a group along several axes has the settings of its name or of its first axis, and ends with the mesh",
+          "[nccl]") {
+    const support::Script script;
+    world(4, [](int, const Threads& threads) {
+        auto options = quiet();
+        options.nccl.dp.max_ctas = 4;
+        options.nccl.axes["tp+cp"].max_ctas = 2;
+        muster::DeviceMesh<2, 2, 1> mesh(threads, options);
+        using muster::Cp;
+        using muster::Dp;
+        using muster::Tp;
+        check(&mesh.flatten<Dp, Cp>() == &mesh.dp(), "dp+cp has dp's settings");
+        auto& tp_cp = mesh.flatten<Tp, Cp>();
+        check(&tp_cp != &mesh.tp() && tp_cp.size() == 2, "tp+cp has its own");
+        auto& all = mesh.flatten<Dp, Tp>();
+        check(&all != &mesh.world() && all.size() == 4, "dp+tp has dp's settings, the world has not");
+        const DeviceArray<int> sum(std::vector{mesh.rank() + 1});
+        all.all_reduce(sum, muster::sum);
+        all.wait();
+        check(sum.to_host() == std::vector{10}, "the sum of all");
+        mesh.close(muster::Deadline::after(10s));
+        check(!all.is_open() && !tp_cp.is_open(), "open after the mesh");
+    });
+    CHECK(standin_calls("ncclCommSplit") == 16); // dp, tp, tp+cp, dp+tp
+}
+
 TEST_CASE("settings that make no sense are said on all ranks before NCCL hangs", "[nccl]") {
     const support::Script script;
     const auto error = support::error_of([] {
