@@ -12,7 +12,6 @@ class NcclGate;
 struct NcclFrame {
     int depth = 0;
     NcclGate* first = nullptr;
-    bool canceled = false;
 };
 
 inline thread_local constinit NcclFrame nccl_frame{};

@@ -28,7 +28,7 @@ public:
     /// Throws: Error(errc::backend).
     Group() {
         detail::check_nccl("ncclGroupStart", ncclGroupStart(), Stage::communicator, -1);
-        if (detail::nccl_frame.depth++ == 0) detail::nccl_frame.canceled = false;
+        level_ = ++detail::nccl_frame.depth;
     }
     Group(const Group&) = delete;
     Group& operator=(const Group&) = delete;
@@ -45,7 +45,8 @@ public:
 
 private:
     void finish(const Deadline* deadline) {
-        if (ended_ || detail::nccl_frame.canceled)
+        const bool open = detail::nccl_frame.depth == level_; // an inner group that is given up ends all
+        if (ended_ || !open)
             throw Error(errc::closed, Stage::communicator,
                         ended_ ? "the end of a group that has ended" : "the end of a group that was given up");
         ended_ = true;
@@ -54,6 +55,7 @@ private:
         detail::check_nccl("ncclGroupEnd", result, Stage::communicator, -1);
     }
 
+    int level_ = 0;
     bool ended_ = false;
 };
 

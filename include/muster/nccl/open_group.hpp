@@ -36,7 +36,6 @@ public:
         if (nccl_frame.depth == 0) return;
         poison_nccl_group();
         for (; nccl_frame.depth > 0; --nccl_frame.depth) (void)ncclGroupEnd(); // says what poisoned it
-        nccl_frame.canceled = true;
         for_each([](NcclGate& gate) { gate.give_up(); });
     }
 };
