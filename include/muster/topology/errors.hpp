@@ -163,11 +163,12 @@ inline std::string mismatch_text(int world_size, const AxisFacts& axes, std::spa
                     std::to_string(extents[axis] - 1));
 }
 
-/// `number` as text: it may be of any integer type.
-[[noreturn]] inline void number_is_not_divisible(const std::string& number, std::string_view axis, int extent) {
+template <class Number>
+[[noreturn]] void number_is_not_divisible(Number number, std::string_view axis, int extent) {
     throw Error(errc::invalid_argument, Stage::topology,
-                number + " cannot be divided among the " + count_of_ranks(extent) + " of " + upper(axis) +
-                    "\n  do: take a multiple of " + std::to_string(extent) + ", or another " + upper(axis));
+                std::to_string(number) + " cannot be divided among the " + count_of_ranks(extent) + " of " +
+                    upper(axis) + "\n  do: take a multiple of " + std::to_string(extent) + ", or another " +
+                    upper(axis));
 }
 
 [[noreturn]] inline void extent_differs_from_the_type(const AxisFacts& axes, std::span<const int> extents,

@@ -237,7 +237,7 @@ public:
         using Wide = std::common_type_t<Number, long long>;
         const auto parts = static_cast<Wide>(extent<Tag>());
         if (static_cast<Wide>(number) % parts != 0)
-            detail::number_is_not_divisible(std::to_string(number), names_[index_<Tag>], extent<Tag>());
+            detail::number_is_not_divisible(number, names_[index_<Tag>], extent<Tag>());
         return static_cast<Number>(static_cast<Wide>(number) / parts);
     }
 

@@ -36,7 +36,9 @@ std::vector<std::vector<int>> all_groups(const Choice& chosen, const Extents& ex
     return groups;
 }
 
-Choice choice_of(unsigned bits) { return {(bits & 1U) != 0, (bits & 2U) != 0, (bits & 4U) != 0, (bits & 8U) != 0}; }
+Choice choice_of(std::mt19937::result_type bits) {
+    return {(bits & 1U) != 0, (bits & 2U) != 0, (bits & 4U) != 0, (bits & 8U) != 0};
+}
 
 } // namespace
 
