@@ -142,6 +142,8 @@ def verdicts(rows):
         if row["torch_ms"] is not None:
             yield f"roll call of {ranks} ranks / torch", row["muster_ms"] / row["torch_ms"], BUDGET_TORCH
         yield f"roll call of {ranks} ranks / floor", row["muster_ms"] / row["floor_ms"], BUDGET_FLOOR
+        # The floor has one message each way, as muster has until the answer; the commit is a second round.
+        yield f"answer to {ranks} ranks / floor", row["answered"] / row["floor_ms"], BUDGET_FLOOR
     yield "roll call of 1024 ranks / of 256", calls[1024]["muster_ms"] / calls[256]["muster_ms"], BUDGET_GROWTH
     yield "waits of a rank", max(row["waits_per_rank"] for row in calls.values()), BUDGET_WAITS
     for row in rows:

@@ -26,10 +26,7 @@ namespace muster::inline v0_1 {
 class [[nodiscard]] Group {
 public:
     /// Throws: Error(errc::backend).
-    Group() {
-        detail::check_nccl("ncclGroupStart", ncclGroupStart(), Stage::communicator, -1);
-        level_ = ++detail::nccl_frame.depth;
-    }
+    Group() : level_(start()) {}
     Group(const Group&) = delete;
     Group& operator=(const Group&) = delete;
     ~Group() {
@@ -44,6 +41,11 @@ public:
     void end(Deadline deadline) { finish(&deadline); }
 
 private:
+    static int start() {
+        detail::check_nccl("ncclGroupStart", ncclGroupStart(), Stage::communicator, -1);
+        return ++detail::nccl_frame.depth;
+    }
+
     void finish(const Deadline* deadline) {
         const bool open = detail::nccl_frame.depth == level_; // an inner group that is given up ends all
         if (ended_ || !open)
@@ -55,7 +57,7 @@ private:
         detail::check_nccl("ncclGroupEnd", result, Stage::communicator, -1);
     }
 
-    int level_ = 0;
+    int level_; ///< depth when it was opened
     bool ended_ = false;
 };
 
