@@ -16,9 +16,9 @@ class NcclOpenGroup {
 public:
     /// Opens the gate again; the next of the group.
     static NcclGate* let_go(NcclGate& gate) noexcept {
-        NcclGate* const next = std::exchange(gate.next_, nullptr);
+        NcclGate* const next = gate.next_;
         gate.holder_.store(nullptr, std::memory_order_relaxed);
-        gate.leave();
+        gate.busy_.store(false, std::memory_order_release);
         return next;
     }
 
