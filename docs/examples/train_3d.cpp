@@ -94,7 +94,7 @@ int token_at(int sample, int position) {
 
 Batch load_batch(const Mesh& mesh, int step) {
     const muster::SamplerShard shard = muster::sampler_shard(mesh);
-    const int part = muster::shard_size<muster::Cp>(mesh, sizes.sequence, "sequence length");
+    const int part = mesh.shard<muster::Cp>(sizes.sequence, "sequence length");
     const int first = part * mesh.coordinate<muster::Cp>();
     Batch batch;
     for (int position = first; position < first + part; ++position)

@@ -29,5 +29,5 @@
 #include <muster/training/checkpoint.hpp>
 #include <muster/training/replicas.hpp>
 #include <muster/training/sampler.hpp>
-#include <muster/training/shard_size.hpp>
+#include <muster/training/local_batch.hpp>
 // IWYU pragma: end_exports

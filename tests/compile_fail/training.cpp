@@ -9,7 +9,7 @@
 #include <muster/training/all_reduce.hpp>
 #include <muster/training/checkpoint.hpp>
 #include <muster/training/sampler.hpp>
-#include <muster/training/shard_size.hpp>
+#include <muster/training/local_batch.hpp>
 
 #include <span>
 #include <vector>

@@ -14,8 +14,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import hosts  # noqa: E402
-from processes import (ERROR, LISTENING, SLOW_MACHINE, Group, clean_environment, ended_with_error, main,  # noqa: E402
-                       one_text, require)
+from processes import (ERROR, LISTENING, SLOW_MACHINE, Group, clean_environment, ended_well, ended_with_error,  # noqa: E402
+                       main, one_text, require)
 
 worker = sys.argv[1]
 PORT = 29500  # nobody else is on these hosts
@@ -33,7 +33,7 @@ def start(group, host, node, address, *options, timeout=30000, world_size=2 * RA
 
 def all_well(group, seconds=60):
     group.wait(seconds)
-    require(all(rank.code == 0 for rank in group.all), f"exit codes {[rank.code for rank in group.all]}")
+    ended_well(group.all)
 
 
 def meet(address):

@@ -218,7 +218,7 @@ def one_file():
                        for kind in ("--cflags", "--libs")}
         shutil.rmtree(place.prefix)
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run([sys.executable, SOURCE / "include/single_header.py", folder], check=True)
+            subprocess.run([sys.executable, SOURCE / "include/single_header.py", folder], check=True, timeout=LIMIT)
             for name, _, _ in FILES.values():
                 shutil.move(pathlib.Path(folder) / name, place.folder)
         for backend, (name, _, entry) in FILES.items():

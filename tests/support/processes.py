@@ -153,6 +153,10 @@ def one_text(processes):
     return texts.pop()
 
 
+def ended_well(processes):
+    require(all(process.code == 0 for process in processes), f"exit codes {[process.code for process in processes]}")
+
+
 def ended_with_error(processes, within):
     for process in processes:
         require(process.code == ERROR, f"{process.name} ended with {process.code}")

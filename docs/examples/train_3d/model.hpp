@@ -69,9 +69,9 @@ public:
         : mesh_(&mesh),
           width_(static_cast<std::size_t>(sizes.width)),
           halo_((sizes.lags - 1) * muster::local_batch(mesh, sizes.batch) * sizes.width) {
-        if (muster::shard_size<muster::Cp>(mesh, sizes.sequence, "sequence length") < sizes.lags - 1)
+        if (mesh.template shard<muster::Cp>(sizes.sequence, "sequence length") < sizes.lags - 1)
             throw std::invalid_argument("a part of the sequence is shorter than what the next one looks back at");
-        const int part = muster::shard_size<muster::Tp>(mesh, sizes.hidden, "hidden size");
+        const int part = mesh.template shard<muster::Tp>(sizes.hidden, "hidden size");
         const Range hidden{mesh.coordinate<muster::Tp>() * part, part, sizes.hidden};
         const auto whole = [](int size) { return Range{0, size, size}; };
         const Range width = whole(sizes.width);

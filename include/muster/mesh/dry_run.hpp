@@ -39,8 +39,7 @@ template <AxisTag... Tags, int... Extent>
 [[nodiscard]] MeshPlan<Topology<Axis<Tags, Extent>...>> plan(const Topology<Axis<Tags, Extent>...>& topology,
                                                              int rank) {
     MeshPlan<Topology<Axis<Tags, Extent>...>> plan{topology, rank, {}, topology.size() > 1 ? 1 : 0};
-    std::vector<GroupShape> made{group_shape<Tags...>(topology, rank)};
-    made.front().name = World::name;
+    std::vector<GroupShape> made{world_shape(topology.size(), rank)};
     for (GroupShape& group : std::vector{group_shape<Tags>(topology, rank)...}) {
         PlannedGroup planned{group.name, group.ranks, {}};
         for (const GroupShape& other : made)

@@ -71,14 +71,8 @@ void describe_device(const B& backend, Record& record) {
     if (launch.local_rank) return *launch.local_rank;
     const auto records = fetch_records(store, session, deadline);
     const Record& self = records[static_cast<std::size_t>(launch.rank)];
-    return static_cast<int>(std::count_if(records.begin(), records.begin() + launch.rank, [&](const Record& other) {
-        return other.host == self.host && other.boot_id == self.boot_id;
-    }));
-}
-
-/// The world as one group.
-[[nodiscard]] inline GroupShape world_shape(const Session& session) {
-    return group_shape<World>(Topology<Axis<World>>::for_world(session.size), session.rank);
+    return static_cast<int>(std::count_if(records.begin(), records.begin() + launch.rank,
+                                          [&](const Record& other) { return same_node(other, self); }));
 }
 
 /// The axes' communicators, one after the other; a failure of another rank ends the wait for it.
@@ -168,7 +162,8 @@ template <class Grid, Backend B, Rendezvous R>
     try {
         try {
             guarded(Stage::communicator, launch.rank, [&] {
-                all->set_world(world_shape(session), all->backend().connect(store, session, deadline));
+                all->set_world(world_shape(session.size, session.rank),
+                               all->backend().connect(store, session, deadline));
                 times.world = watch.lap();
                 tell_place(store, session, "with the world connected, at the axes",
                            deadline.extended_by(listening_time));

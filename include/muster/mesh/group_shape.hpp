@@ -29,16 +29,10 @@ struct GroupShape {
     int place = 0;            ///< of this rank among them
 };
 
-/// Whether each axis is among `Chosen`.
-template <class... Chosen, AxisTag... Tags, int... Extent>
-[[nodiscard]] constexpr std::array<bool, sizeof...(Tags)> choice(const Topology<Axis<Tags, Extent>...>&) {
-    return {(times_among<Tags, Chosen...> > 0)...};
-}
-
 template <class... Chosen, AxisTag... Tags, int... Extent>
 [[nodiscard]] GroupShape group_shape(const Topology<Axis<Tags, Extent>...>& topology, int rank) {
     GroupShape shape;
-    const std::array<bool, sizeof...(Tags)> chosen = choice<Chosen...>(topology);
+    constexpr auto chosen = chosen_among<AxisList<Axis<Tags, Extent>...>, Chosen...>;
     const std::array<std::string_view, sizeof...(Tags)> names{Tags::name...};
     for (std::size_t axis = 0; axis < names.size(); ++axis) {
         if (!chosen[axis]) continue;
@@ -49,6 +43,11 @@ template <class... Chosen, AxisTag... Tags, int... Extent>
     shape.ranks = topology.template group<Chosen...>(rank);
     shape.place = static_cast<int>(std::ranges::lower_bound(shape.ranks, rank) - shape.ranks.begin());
     return shape;
+}
+
+/// The whole world as one group.
+[[nodiscard]] inline GroupShape world_shape(int world_size, int rank) {
+    return group_shape<World>(Topology<Axis<World>>::for_world(world_size), rank);
 }
 
 } // namespace detail

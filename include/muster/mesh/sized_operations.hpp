@@ -33,18 +33,21 @@ inline constexpr int size_along = std::remove_cvref_t<Mesh>::Topology::template 
 
 } // namespace detail
 
+/// Collective, Throws: as the communicator's all_gather.
 template <AxisTag Tag, class Mesh, Buffer In, MutableBuffer Out, class... Rest>
 void all_gather(Mesh& mesh, In&& in, Out&& out, Rest... stream) {
     detail::require_sized<detail::size_along<Mesh, Tag>, In, Out>();
     mesh.template along<Tag>().all_gather(in, out, stream...);
 }
 
+/// Collective, Throws: as the communicator's reduce_scatter.
 template <AxisTag Tag, class Mesh, Buffer In, MutableBuffer Out, class Op, class... Rest>
 void reduce_scatter(Mesh& mesh, In&& in, Out&& out, Op op, Rest... stream) {
     detail::require_sized<detail::size_along<Mesh, Tag>, Out, In>();
     mesh.template along<Tag>().reduce_scatter(in, out, op, stream...);
 }
 
+/// Collective, Throws: as the communicator's all_to_all.
 template <AxisTag Tag, class Mesh, Buffer In, MutableBuffer Out, class... Rest>
 void all_to_all(Mesh& mesh, In&& in, Out&& out, Rest... stream) {
     detail::require_equal_extents<In, Out>();
@@ -53,12 +56,14 @@ void all_to_all(Mesh& mesh, In&& in, Out&& out, Rest... stream) {
     mesh.template along<Tag>().all_to_all(in, out, stream...);
 }
 
+/// Collective, Throws: as the communicator's gather.
 template <AxisTag Tag, class Mesh, Buffer In, MutableBuffer Out, class... Rest>
 void gather(Mesh& mesh, In&& in, Out&& out, int root, Rest... stream) {
     detail::require_sized<detail::size_along<Mesh, Tag>, In, Out>();
     mesh.template along<Tag>().gather(in, out, root, stream...);
 }
 
+/// Collective, Throws: as the communicator's scatter.
 template <AxisTag Tag, class Mesh, Buffer In, MutableBuffer Out, class... Rest>
 void scatter(Mesh& mesh, In&& in, Out&& out, int root, Rest... stream) {
     detail::require_sized<detail::size_along<Mesh, Tag>, Out, In>();

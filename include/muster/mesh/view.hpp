@@ -13,6 +13,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstddef>
+#include <string_view>
 #include <vector>
 
 namespace muster::inline v0_1 {
@@ -123,8 +124,8 @@ public:
 
     /// This rank's share of `number` along the axis. Throws: as Topology::shard.
     template <AxisTag Tag, std::integral Number>
-    [[nodiscard]] Number shard(Number number) const {
-        return topology_.template shard<Tag>(number);
+    [[nodiscard]] Number shard(Number number, std::string_view what = {}) const {
+        return topology_.template shard<Tag>(number, what);
     }
 
 private:
@@ -155,7 +156,7 @@ public:
 
     explicit SubMesh(const MeshView<Topology, B>& whole)
         : whole_(whole),
-          topology_(whole.topology().template sub<Tags...>()) {}
+          topology_(sub_topology<Tags...>(whole.topology())) {}
 
     [[nodiscard]] const auto& topology() const noexcept { return topology_; }
 

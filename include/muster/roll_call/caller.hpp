@@ -9,6 +9,7 @@
 #include <muster/roll_call/keys.hpp>
 #include <muster/roll_call/options.hpp>
 #include <muster/roll_call/outcome.hpp>
+#include <muster/roll_call/progress.hpp>
 #include <muster/roll_call/record.hpp>
 #include <muster/roll_call/session.hpp>
 #include <muster/roll_call/verdict.hpp>
@@ -93,7 +94,7 @@ private:
             if (!found && missing.empty() && !suspects()) return accept(present);
             if (!found && (deadline_.expired() || gave_up()))
                 refuse(missing_ranks(self_.world_size, living(true), options_.timeout, silent(missing)));
-            report_progress(missing);
+            progress_.report(missing, self_.world_size, deadline_, options_.log);
             wait_for(missing, settle_.value_or(deadline_).at_most(pause));
         }
     }
@@ -236,16 +237,6 @@ private:
         }
     }
 
-    void report_progress(const std::vector<int>& missing) {
-        if (!options_.log || missing.empty() || Clock::now() < next_report_) return;
-        using namespace std::chrono_literals;
-        options_.log(fmt::format("muster: waiting for {} of {} ranks: {} ({} left)", missing.size(), self_.world_size,
-                                 rank_list(missing),
-                                 duration_text(std::chrono::ceil<std::chrono::seconds>(deadline_.remaining()))));
-        report_pause_ = std::min<std::chrono::milliseconds>(2 * report_pause_, 60s);
-        next_report_ = Clock::now() + report_pause_;
-    }
-
     [[nodiscard]] Session accept(const RecordRefs& present) {
         Session session{.id = self_.nonce,
                         .rank = 0,
@@ -303,8 +294,7 @@ private:
     std::unordered_map<int, std::size_t> latest_;        ///< rank -> its last entry
     std::size_t read_ = 0;                               ///< bytes of the roll
     std::optional<Deadline> settle_;
-    std::chrono::milliseconds report_pause_{3000};
-    Clock::time_point next_report_ = Clock::now() + report_pause_;
+    Progress progress_;
 };
 
 } // namespace muster::inline v0_1::detail

@@ -19,9 +19,7 @@ namespace muster::inline v0_1 {
     std::vector<const Record*> first; // of each node
     std::vector<int> node_of_rank;
     for (const Record& record : records) {
-        const auto same = [&](const Record* other) {
-            return other->host == record.host && other->boot_id == record.boot_id;
-        };
+        const auto same = [&](const Record* other) { return same_node(*other, record); };
         // From the last on: consecutive ranks mostly share a node.
         auto found = std::find_if(first.rbegin(), first.rend(), same).base();
         if (found == first.begin()) found = first.insert(first.end(), &record) + 1;

@@ -60,6 +60,11 @@ struct Record {
     return fmt::format("{}:{}", record.host, record.pid);
 }
 
+/// Whether both processes run on one node: host names alone repeat in containers and images.
+[[nodiscard]] inline bool same_node(const Record& a, const Record& b) {
+    return a.host == b.host && a.boot_id == b.boot_id;
+}
+
 namespace detail {
 
 inline constexpr std::size_t nonce_digits = 32;

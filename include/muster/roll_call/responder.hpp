@@ -125,7 +125,7 @@ private:
         session.records = fetch_records(store_, session, late());
         if (std::ranges::find(session.records, self_) != session.records.end()) return; // the answer is on its way
         const auto same_process = [&](const Record& record) {
-            return record.pid == self_.pid && record.host == self_.host && record.boot_id == self_.boot_id;
+            return record.pid == self_.pid && same_node(record, self_);
         };
         if (std::ranges::any_of(session.records, same_process)) throw StoreOfOldWorld();
         one_too_many(session);

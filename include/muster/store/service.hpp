@@ -212,18 +212,19 @@ private:
 
     bool read(Client& client) {
         const bool keep = client.receive({input_.get(), input_bytes});
-        if (keep && client.introduced() && !client.counted_in) {
-            const std::lock_guard lock(mutex_);
-            client.counted_in = true;
-            ++introduced_;
-        }
-        if (client.has_will() != client.missed) {
-            const std::lock_guard lock(mutex_);
-            client.missed = !client.missed;
-            client.missed ? ++missed_ : --missed_;
-            left_.notify_all();
-        }
+        note_presence(client, client.introduced(), client.has_will());
         return keep;
+    }
+
+    /// Whom a drain waits for.
+    void note_presence(Client& client, bool introduced, bool missed) noexcept {
+        if (client.counted_in == introduced && client.missed == missed) return;
+        const std::lock_guard lock(mutex_);
+        if (client.counted_in != introduced) introduced ? ++introduced_ : --introduced_;
+        if (client.missed != missed) missed ? ++missed_ : --missed_;
+        client.counted_in = introduced;
+        client.missed = missed;
+        left_.notify_all();
     }
 
     /// Tells those whose keys have come.
@@ -287,19 +288,13 @@ private:
     void drop(int fd) noexcept {
         const auto found = clients_.find(fd);
         held_ -= found->second->counted;
-        const bool counted_in = found->second->counted_in;
-        const bool missed = found->second->missed;
         try {
             found->second->execute_wills();
         } catch (...) {
             // Out of memory: the others learn of it by their deadline.
         }
+        note_presence(*found->second, false, false);
         clients_.erase(found);
-        if (!counted_in) return;
-        const std::lock_guard lock(mutex_);
-        --introduced_;
-        if (missed) --missed_;
-        left_.notify_all();
     }
 
     TcpStoreServerOptions options_;

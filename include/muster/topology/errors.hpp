@@ -163,12 +163,25 @@ inline std::string mismatch_text(int world_size, const AxisFacts& axes, std::spa
                     std::to_string(extents[axis] - 1));
 }
 
+/// "8 or 12": the positive multiples of `parts` on both sides of `total`, as far as there are such up to `most`.
 template <class Number>
-[[noreturn]] void number_is_not_divisible(Number number, std::string_view axis, int extent) {
-    throw Error(errc::invalid_argument, Stage::topology,
-                std::to_string(number) + " cannot be divided among the " + count_of_ranks(extent) + " of " +
-                    upper(axis) + "\n  do: take a multiple of " + std::to_string(extent) + ", or another " +
-                    upper(axis));
+std::string nearest_multiples(Number total, Number parts, Number most) {
+    if (total < parts) return std::to_string(parts);
+    const Number below = total - total % parts;
+    return std::to_string(below) + (below > most - parts ? "" : " or " + std::to_string(below + parts));
+}
+
+/// `what` names what was to be shared out, and may be empty; `most` is the greatest number that its type holds.
+template <class Number>
+[[noreturn]] void number_is_not_divisible(std::string_view what, Number number, Number most, std::string_view axis,
+                                          Number extent) {
+    const std::string share = upper(axis) + " (" + std::to_string(extent) + ')';
+    const std::string text =
+        number < 1 ? std::string(what.empty() ? "the number" : what) + " is " + std::to_string(number) + ", but " +
+                         share + " ranks share it: it must be at least " + std::to_string(extent)
+                   : std::string(what) + (what.empty() ? "" : " ") + std::to_string(number) + " is not divisible by " +
+                         share + "\n  nearest that fit: " + nearest_multiples(number, extent, most);
+    throw Error(errc::invalid_argument, Stage::topology, text);
 }
 
 [[noreturn]] inline void extent_differs_from_the_type(const AxisFacts& axes, std::span<const int> extents,

@@ -26,11 +26,8 @@ template <class... Axes, int PerNode, class... Tags>
 struct NodeLocal<AxisList<Axes...>, PerNode, Tags...> {
     static_assert(PerNode >= 1 && sizeof...(Tags) > 0,
                   "muster: name the ranks of a node and the axes, as in require_node_local<8, Tp>");
-    static constexpr std::array<bool, sizeof...(Axes)> chosen = [] {
-        std::array<bool, sizeof...(Axes)> along{};
-        ((along[AxisIndex<Tags, Axes...>::value] = true), ...);
-        return along;
-    }();
+    static_assert(((AxisIndex<Tags, Axes...>::value < sizeof...(Axes)) && ...)); // says which axes there are
+    static constexpr auto chosen = chosen_among<AxisList<Axes...>, Tags...>;
     static constexpr std::array<int, sizeof...(Axes)> extents{AxisTraits<Axes>::extent...};
     static constexpr bool known = groups_are_known(chosen, extents);
     static_assert(known,

@@ -80,6 +80,14 @@ struct AxisIndex {
     }();
 };
 
+/// Whether each of `Axes` has one of the tags.
+template <class List, class... Tags>
+inline constexpr bool chosen_among = false;
+
+template <class... Axes, class... Tags>
+inline constexpr std::array<bool, sizeof...(Axes)> chosen_among<AxisList<Axes...>, Tags...>{
+    (times_among<typename AxisTraits<Axes>::tag, Tags...> > 0)...};
+
 // The two names carry the numbers, which the sentence of a static_assert cannot.
 template <int WorldSize, int ProductOfExtents>
 struct world_size_mismatch {

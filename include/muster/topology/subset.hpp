@@ -4,7 +4,9 @@
 #include <muster/topology/axis.hpp>
 #include <muster/topology/static_checks.hpp>
 
+#include <array>
 #include <concepts>
+#include <cstddef>
 #include <type_traits>
 
 namespace muster::inline v0_1 {
@@ -52,5 +54,24 @@ struct TagsOf<AxisList<Axes...>> {
     using type = AxisList<typename AxisTraits<Axes>::tag...>;
 };
 
+template <class Whole, AxisTag... Tags, int... Extent>
+constexpr Topology<Axis<Tags, Extent>...> taken_from(const Whole& whole,
+                                                     std::type_identity<Topology<Axis<Tags, Extent>...>>) {
+    std::array<int, (std::size_t{0} + ... + (Extent == dynamic))> open{};
+    std::size_t next = 0;
+    const auto take = [&]<class Tag, int Fixed>(std::type_identity<Axis<Tag, Fixed>>) {
+        if constexpr (Fixed == dynamic) open[next++] = whole.template extent<Tag>();
+    };
+    (take(std::type_identity<Axis<Tags, Extent>>{}), ...);
+    return Topology<Axis<Tags, Extent>...>::for_world((1 * ... * whole.template extent<Tags>()), open);
+}
+
 } // namespace detail
+
+/// The grid of some of the axes, in the order of `topology`: sub_topology<Dp, Cp>(topology).
+template <AxisTag... Tags, class... Axes>
+[[nodiscard]] constexpr auto sub_topology(const Topology<Axes...>& topology) {
+    return detail::taken_from(topology, std::type_identity<typename Topology<Axes...>::template subset<Tags...>>{});
+}
+
 } // namespace muster::inline v0_1

@@ -12,6 +12,7 @@
 #include <array>
 #include <concepts>
 #include <cstddef>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -50,9 +51,8 @@ class Topology {
     static consteval std::array<bool, n_> chosen() {
         static_assert(sizeof...(Tags) > 0, "muster: name the axes of the group, as in group<Dp, Cp>(rank)");
         static_assert(detail::all_different<Tags...>, "muster: a tag stands twice among the axes of a group");
-        std::array<bool, n_> along{};
-        ((along[index_<Tags>] = true), ...);
-        return along;
+        static_assert(((index_<Tags> < n_) && ...)); // says which axes there are
+        return detail::chosen_among<detail::AxisList<Axes...>, Tags...>;
     }
 
     template <class Tag>
@@ -94,8 +94,7 @@ public:
         typename detail::RequireWorld<Topology, WorldSize, detail::product(static_extents_), is_static>::type;
 
     /// This topology, if every group along the axes stays within a node; a compile error with the first group that does
-    /// not. Ranks fill the nodes one after the other, `PerNode` on each. Slower axes may be dynamic: then no world of
-    /// any size may have such a group.
+    /// not. Ranks fill the nodes one after the other, `PerNode` on each; slower axes may be dynamic.
     template <int PerNode, AxisTag... Tags>
     using require_node_local =
         typename detail::Required<Topology, detail::NodeLocal<detail::AxisList<Axes...>, PerNode, Tags...>>::type;
@@ -209,8 +208,7 @@ public:
         return all;
     }
 
-    /// The rank after `rank` along the axis, the last one's being the first; previous is its inverse. For rings.
-    /// Throws: errc::invalid_argument when there is no such rank.
+    /// The rank after `rank` along the axis, in a ring; previous is its inverse. Throws: as coordinate.
     template <AxisTag Tag>
     [[nodiscard]] constexpr int next(int rank) const {
         return neighbor<Tag>(rank, 1);
@@ -220,7 +218,7 @@ public:
         return neighbor<Tag>(rank, extent<Tag>() - 1);
     }
 
-    /// Whether the rank is at an end of the axis, where a pipeline does not go on.
+    /// Whether the rank is at an end of the axis.
     template <AxisTag Tag>
     [[nodiscard]] constexpr bool is_first(int rank) const {
         return coordinate<Tag>(rank) == 0;
@@ -230,37 +228,25 @@ public:
         return coordinate<Tag>(rank) == extent<Tag>() - 1;
     }
 
-    /// One rank's share of `number` (elements, heads, layers) divided among the ranks of the axis.
-    /// Throws: errc::invalid_argument when a remainder is left (in a constant expression: does not compile).
+    /// One rank's share of `number` things (samples, heads, layers) that the ranks of the axis share out evenly. `what`
+    /// names them in the error: "sequence length".
+    /// Throws: errc::invalid_argument, with the nearest numbers that fit, when a remainder is left or there is nothing
+    /// to share (in a constant expression: does not compile).
     template <AxisTag Tag, std::integral Number>
-    [[nodiscard]] constexpr Number shard(Number number) const {
+    [[nodiscard]] constexpr Number shard(Number number, std::string_view what = {}) const {
         using Wide = std::common_type_t<Number, long long>;
+        const Wide total = number;
         const auto parts = static_cast<Wide>(extent<Tag>());
-        if (static_cast<Wide>(number) % parts != 0)
-            detail::number_is_not_divisible(number, names_[index_<Tag>], extent<Tag>());
-        return static_cast<Number>(static_cast<Wide>(number) / parts);
+        if (total < 1 || total % parts != 0)
+            detail::number_is_not_divisible<Wide>(what, total, std::numeric_limits<Number>::max(), names_[index_<Tag>],
+                                                  parts);
+        return static_cast<Number>(total / parts);
     }
 
-    /// The grid of some of the axes, in this one's order.
+    /// Of some of the axes, in this one's order; muster::sub_topology makes it.
     template <AxisTag... Tags>
     using subset = typename detail::TopologyOf<
         typename detail::Filter<detail::AxisList<>, detail::AxisList<Axes...>, Tags...>::type>::type;
-
-    template <AxisTag... Tags>
-    [[nodiscard]] constexpr subset<Tags...> sub() const {
-        constexpr std::array<bool, n_> along = chosen<Tags...>();
-        const std::array<int, n_> all = extents();
-        std::array<int, static_cast<std::size_t>(subset<Tags...>::ndim_dynamic())> open{};
-        int size = 1;
-        std::size_t next = 0;
-        for (std::size_t axis = 0; axis < n_; ++axis) {
-            if (!along[axis]) continue;
-            size *= all[axis];
-            if constexpr (subset<Tags...>::ndim_dynamic() > 0)
-                if (static_extents_[axis] == dynamic) open[next++] = all[axis];
-        }
-        return subset<Tags...>::for_world(size, open);
-    }
 
     /// "dp=2 tp=4 cp=1", in axis order: what ranks compare to know that they mean the same grid.
     [[nodiscard]] std::string signature() const { return detail::signature_text(names_, extents()); }
@@ -297,7 +283,7 @@ private:
     [[no_unique_address]] std::conditional_t<is_static, Nothing, std::array<int, n_dynamic_>> dynamic_extents_{};
 };
 
-/// Whether both have the same axes in the same order with the same extents, fixed by the type or not.
+/// Whether both have the same axes in the same order with the same extents.
 template <class... Axes, class... Others>
 [[nodiscard]] constexpr bool operator==(const Topology<Axes...>& a, const Topology<Others...>& b) noexcept {
     if constexpr (detail::same_tags(detail::AxisList<Axes...>{}, detail::AxisList<Others...>{})) {

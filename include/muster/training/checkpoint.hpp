@@ -2,6 +2,7 @@
 #pragma once
 
 #include <muster/topology/axis.hpp>
+#include <muster/topology/static_checks.hpp>
 #include <muster/topology/topology.hpp>
 #include <muster/training/concept.hpp>
 
@@ -38,9 +39,6 @@ struct CheckpointName {
 
 namespace detail {
 
-template <class Tag, class... Tags>
-inline constexpr bool is_one_of = (std::same_as<Tag, Tags> || ...);
-
 /// "-dp1-tp0": the coordinates along `Sharded`, in axis order whatever their own; along all axes if there are none.
 template <AxisTag... Sharded, class Mesh, AxisTag... Tags, int... Extent>
 [[nodiscard]] std::string coordinate_text(const Mesh& mesh, const Topology<Axis<Tags, Extent>...>&) {
@@ -48,7 +46,8 @@ template <AxisTag... Sharded, class Mesh, AxisTag... Tags, int... Extent>
     const auto add = [&](bool wanted, std::string_view name, int coordinate) {
         if (wanted) text += fmt::format("-{}{}", name, coordinate);
     };
-    (add(sizeof...(Sharded) == 0 || is_one_of<Tags, Sharded...>, Tags::name, mesh.template coordinate<Tags>()), ...);
+    (add(sizeof...(Sharded) == 0 || times_among<Tags, Sharded...> > 0, Tags::name, mesh.template coordinate<Tags>()),
+     ...);
     return text;
 }
 

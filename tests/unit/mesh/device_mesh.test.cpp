@@ -49,11 +49,6 @@ struct Rows {
     static constexpr std::string_view name = "rows";
 };
 
-template <class Communicator>
-std::vector<int> ranks_of(const Communicator& communicator) {
-    return {communicator.ranks().begin(), communicator.ranks().end()};
-}
-
 template <class Body>
 std::string refusal(const Body& body) {
     try {

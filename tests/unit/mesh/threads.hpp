@@ -5,9 +5,11 @@
 #include <muster/gloo.hpp>
 
 #include <chrono>
-#include <future>
+#include <cstddef>
 #include <type_traits>
 #include <vector>
+
+#include "../../support/ranks.hpp"
 
 /// The ranks of a job as threads of this process: a policy of the kind that users write.
 struct Threads {
@@ -34,15 +36,19 @@ inline muster::Options quick() {
     return options;
 }
 
-/// Runs `body` in a thread for each rank and gives back what each returned; rethrows the first error.
+/// Runs `body` in a thread for each rank and gives back what each returned; rethrows what the lowest failing rank
+/// threw.
 template <class Body>
 auto on_all_ranks(int world_size, const Body& body) {
     const muster::MemoryStore store;
-    std::vector<std::future<std::invoke_result_t<Body, Threads>>> threads;
-    for (int rank = 0; rank < world_size; ++rank)
-        threads.push_back(std::async(std::launch::async, [&, rank] { return body(Threads{store, rank, world_size}); }));
-    for (auto& thread : threads) thread.wait();
-    std::vector<std::invoke_result_t<Body, Threads>> results;
-    for (auto& thread : threads) results.push_back(thread.get());
+    std::vector<std::invoke_result_t<Body, Threads>> results(static_cast<std::size_t>(world_size));
+    support::run_ranks(world_size, [&](int rank) {
+        results[static_cast<std::size_t>(rank)] = body(Threads{store, rank, world_size});
+    });
     return results;
+}
+
+template <class Communicator>
+std::vector<int> ranks_of(const Communicator& group) {
+    return {group.ranks().begin(), group.ranks().end()};
 }

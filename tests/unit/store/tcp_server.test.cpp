@@ -354,3 +354,14 @@ TEST_CASE("a server that leaves waits for those who left a will, and for nobody 
     rank.reset();
     CHECK(leaving.get());
 }
+
+TEST_CASE("one who left a will and is cut off at once does not keep the server") {
+    const TcpStoreServer server("127.0.0.1", 0);
+    TcpStore store = client(server);
+    RawClient stray(server.port());
+    stray.send(RequestWriter(Opcode::validate).number(wire_magic).bytes() +
+               RequestWriter(Opcode::set).key("@will/gone").value("stray").bytes() + "\xFF");
+    CHECK(stray.is_cut_off());
+    CHECK(store.get("gone", soon()) == "stray");
+    CHECK(server.drain_wills(Deadline::after(5s)));
+}

@@ -46,7 +46,8 @@ static_assert(muster::Topology3D<2, 4, 1>{}.next<Dp>(6) == 0);
 static_assert(muster::Topology3D<2, 4, 1>{}.previous<Dp>(0) == 6);
 static_assert(muster::Topology3D<2, 4, 1>{}.shard<Tp>(4096U) == 2048U);
 static_assert(std::same_as<muster::Topology3D<2, dynamic, 3>::subset<Tp, Dp>, Topology<Axis<Dp>, Axis<Tp, 2>>>);
-static_assert(muster::Topology3D<2, dynamic, 3>::for_world(24).sub<Dp, Cp>().extents() == std::array{4, 3});
+static_assert(muster::sub_topology<Dp, Cp>(muster::Topology3D<2, dynamic, 3>::for_world(24)).extents() == std::array{4, 3});
+static_assert(muster::sub_topology<Tp>(muster::Topology3D<2, dynamic, 3>::for_world(24)).static_size() == 2);
 
 TEST_CASE("a crossing is found exactly where a group has ranks of two nodes") {
     std::mt19937 random(7);
@@ -125,7 +126,6 @@ TEST_CASE("a share is exact or the error names number and axis") {
         (void)topology.shard<Dp>(4097);
         FAIL("no error");
     } catch (const muster::Error& error) {
-        CHECK(std::string(error.text()) ==
-              "4097 cannot be divided among the 100 ranks of DP\n  do: take a multiple of 100, or another DP");
+        CHECK(std::string(error.text()) == "4097 is not divisible by DP (100)\n  nearest that fit: 4000 or 4100");
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <muster/gloo.hpp>
-#include <muster/training/shard_size.hpp>
+#include <muster/training/local_batch.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -44,8 +44,8 @@ TEST_CASE("what is dealt out evenly has a share for every rank") {
         CHECK(muster::local_batch(place, 4) == 1);
         CHECK(muster::local_batch(place, 64) == 16);
         CHECK(muster::local_batch<64>(place) == 16);
-        CHECK(muster::shard_size<Cp>(place, 4096 * 3, "sequence length") == 4096);
-        CHECK(muster::shard_size<Tp>(place, 128, "hidden size") == 64);
+        CHECK(place.grid.shard<Cp>(4096 * 3, "sequence length") == 4096);
+        CHECK(place.grid.shard<Tp>(128, "hidden size") == 64);
         CHECK(muster::local_batch(place, INT_MAX - 3) == (INT_MAX - 3) / 4);
     }
     CHECK(muster::local_batch<8>(Place{muster::Topology3D<2, 4, 1>(), 3}) == 2);
@@ -59,5 +59,5 @@ TEST_CASE("what cannot be dealt out says what is near") {
     CHECK(refusal(INT_MAX) ==
           "muster: global batch size 2147483647 is not divisible by DP (4)\n  nearest that fit: 2147483644");
     CHECK_THROWS_AS(muster::local_batch<6>(Place{grid, 0}), muster::Error); // DP is known at run time only
-    CHECK_THROWS_AS(muster::shard_size<Cp>(Place{grid, 0}, 4, "sequence length"), muster::Error);
+    CHECK_THROWS_AS(grid.shard<Cp>(4, "sequence length"), muster::Error);
 }
