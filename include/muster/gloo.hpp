@@ -27,7 +27,7 @@
 #include <muster/topology.hpp>
 #include <muster/training/all_reduce.hpp>
 #include <muster/training/checkpoint.hpp>
+#include <muster/training/local_batch.hpp>
 #include <muster/training/replicas.hpp>
 #include <muster/training/sampler.hpp>
-#include <muster/training/local_batch.hpp>
 // IWYU pragma: end_exports

@@ -8,8 +8,8 @@
 #include <muster/topology.hpp>
 #include <muster/training/all_reduce.hpp>
 #include <muster/training/checkpoint.hpp>
-#include <muster/training/sampler.hpp>
 #include <muster/training/local_batch.hpp>
+#include <muster/training/sampler.hpp>
 
 #include <span>
 #include <vector>

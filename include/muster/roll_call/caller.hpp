@@ -3,7 +3,6 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
-#include <muster/core/text.hpp>
 #include <muster/roll_call/answer.hpp>
 #include <muster/roll_call/fields.hpp>
 #include <muster/roll_call/keys.hpp>

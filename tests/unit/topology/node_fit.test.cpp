@@ -46,7 +46,8 @@ static_assert(muster::Topology3D<2, 4, 1>{}.next<Dp>(6) == 0);
 static_assert(muster::Topology3D<2, 4, 1>{}.previous<Dp>(0) == 6);
 static_assert(muster::Topology3D<2, 4, 1>{}.shard<Tp>(4096U) == 2048U);
 static_assert(std::same_as<muster::Topology3D<2, dynamic, 3>::subset<Tp, Dp>, Topology<Axis<Dp>, Axis<Tp, 2>>>);
-static_assert(muster::sub_topology<Dp, Cp>(muster::Topology3D<2, dynamic, 3>::for_world(24)).extents() == std::array{4, 3});
+static_assert(muster::sub_topology<Dp, Cp>(muster::Topology3D<2, dynamic, 3>::for_world(24)).extents() ==
+              std::array{4, 3});
 static_assert(muster::sub_topology<Tp>(muster::Topology3D<2, dynamic, 3>::for_world(24)).static_size() == 2);
 
 TEST_CASE("a crossing is found exactly where a group has ranks of two nodes") {
