@@ -27,6 +27,15 @@ class Array {
 public:
     explicit Array(std::vector<T> values) : values_(std::move(values)) {}
 
+    /// Zeros.
+    explicit Array(std::size_t size) : values_(size) {}
+
+    Array(Array&&) noexcept = default;
+    Array& operator=(Array&&) noexcept = default;
+
+    [[nodiscard]] std::size_t size() const noexcept { return values_.size(); }
+    [[nodiscard]] T* data() noexcept { return values_.data(); }
+    [[nodiscard]] const T* data() const noexcept { return values_.data(); }
     [[nodiscard]] T* begin() noexcept { return values_.data(); }
     [[nodiscard]] T* end() noexcept { return values_.data() + values_.size(); }
     [[nodiscard]] const T* begin() const noexcept { return values_.data(); }
@@ -51,14 +60,27 @@ inline void check(cudaError_t error) {
 template <class T>
 class Array {
 public:
-    explicit Array(const std::vector<T>& values) : size_(values.size()) {
-        check(cudaMalloc(reinterpret_cast<void**>(&data_), bytes()));
+    explicit Array(const std::vector<T>& values) : Array(values.size()) {
         check(cudaMemcpy(data_, values.data(), bytes(), cudaMemcpyHostToDevice));
     }
-    Array(const Array&) = delete;
-    Array& operator=(const Array&) = delete;
+
+    /// Zeros.
+    explicit Array(std::size_t size) : size_(size) {
+        check(cudaMalloc(reinterpret_cast<void**>(&data_), bytes()));
+        check(cudaMemset(data_, 0, bytes()));
+    }
+
+    Array(Array&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    Array& operator=(Array&& other) noexcept {
+        std::swap(data_, other.data_);
+        std::swap(size_, other.size_);
+        return *this;
+    }
     ~Array() { (void)cudaFree(data_); }
 
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    [[nodiscard]] T* data() noexcept { return data_; }
+    [[nodiscard]] const T* data() const noexcept { return data_; }
     [[nodiscard]] T* begin() noexcept { return data_; }
     [[nodiscard]] T* end() noexcept { return data_ + size_; }
     [[nodiscard]] const T* begin() const noexcept { return data_; }
@@ -75,7 +97,7 @@ private:
     [[nodiscard]] std::size_t bytes() const noexcept { return size_ * sizeof(T); }
 
     T* data_ = nullptr;
-    std::size_t size_;
+    std::size_t size_ = 0;
 };
 
 #endif

@@ -2,7 +2,7 @@
 // Trains a small language model on a TP x DP x CP mesh: what a training program has to do between ranks.
 //
 //   train_3d [--tp N] [--dp N] [--cp N] [--steps N] [--plot FILE.svg] [--timeout SECONDS]
-//            [--folder DIR] [--save STEP] [--resume STEP]
+//            [--folder DIR] [--save STEP] [--resume STEP] [--ranks-share-gpu 1]
 //
 // TP and CP are 1 if neither an option nor TP_SIZE or CP_SIZE says otherwise, DP is what is left of the world. The
 // losses do not depend on the mesh, but for rounding.
@@ -15,7 +15,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <deque>
 #include <exception>
 #include <span>
 #include <stdexcept>
@@ -72,6 +71,8 @@ Arguments parse(std::span<char*> words) {
             result.save_at = number(name, text);
         else if (name == "--resume")
             result.resume_from = number(name, text);
+        else if (name == "--ranks-share-gpu") // for trying it out: NCCL needs more than this for it
+            result.options.nccl.allow_shared_device = number(name, text) == 1;
         else if (name == "--timeout")
             result.options.timeout = std::chrono::seconds(number(name, text));
         else
@@ -82,7 +83,7 @@ Arguments parse(std::span<char*> words) {
 
 /// What this rank works on in one step: its samples along dp, of each its part along cp.
 struct Batch {
-    std::vector<int> tokens, targets;
+    example::Array<int> tokens, targets;
 };
 
 /// Each token follows from the last but one: the mix over the sequence has something to find.
@@ -96,64 +97,58 @@ Batch load_batch(const Mesh& mesh, int step) {
     const muster::SamplerShard shard = muster::sampler_shard(mesh);
     const int part = mesh.shard<muster::Cp>(sizes.sequence, "sequence length");
     const int first = part * mesh.coordinate<muster::Cp>();
-    Batch batch;
+    std::vector<int> tokens, targets;
     for (int position = first; position < first + part; ++position)
         for (int i = shard.index; i < sizes.batch; i += shard.count) {
-            batch.tokens.push_back(token_at(step * sizes.batch + i, position));
-            batch.targets.push_back(token_at(step * sizes.batch + i, position + 1));
+            tokens.push_back(token_at(step * sizes.batch + i, position));
+            targets.push_back(token_at(step * sizes.batch + i, position + 1));
         }
-    return batch;
+    return {example::Array<int>(tokens), example::Array<int>(targets)};
 }
 
 /// The ranks that hold replicas of this rank's parameters and work on other tokens: dp x cp.
 Group& replicas(const Mesh& mesh) { return mesh.flatten<muster::Dp, muster::Cp>(); }
 
 void average_gradients(Mesh& mesh, Model& model) {
-    std::deque<example::Array<float>> gradients;
-    for (const Parameter& parameter : model.parameters) gradients.emplace_back(parameter.gradient);
+    std::vector<std::span<float>> gradients;
+    for (Parameter& parameter : model.parameters) gradients.emplace_back(parameter.gradient);
     muster::all_reduce_coalesced(replicas(mesh), gradients, muster::avg);
     replicas(mesh).wait({});
-    for (std::size_t i = 0; i < gradients.size(); ++i) model.parameters[i].gradient = gradients[i].to_host();
 }
 
-double average_loss(Mesh& mesh, double loss) {
-    std::vector<double> mean{loss};
-    all_reduce(replicas(mesh), mean, muster::avg);
-    return mean.front();
+/// One number joined over a group.
+template <class Op>
+double all_reduce(Group& group, double value, Op op) {
+    example::Array<double> one(std::vector<double>{value});
+    all_reduce(group, one, op);
+    return one.to_host().front();
 }
 
 /// Scales the gradients of the whole model down to a norm of `max_norm` at most; gives the norm before that.
 double clip_gradients(Mesh& mesh, Model& model) {
-    std::vector<double> sharded{0};
-    double replicated = 0;
+    double sharded = 0, replicated = 0;
     for (const Parameter& parameter : model.parameters)
-        for (const float gradient : parameter.gradient)
-            (parameter.sharded ? sharded.front() : replicated) += static_cast<double>(gradient) * gradient;
-    all_reduce(mesh.tp(), sharded, muster::sum); // all shards; what every rank has counts once
-    const double norm = std::sqrt(sharded.front() + replicated);
-    const auto scale = static_cast<float>(std::min(1.0, max_norm / (norm + 1e-6)));
+        (parameter.sharded ? sharded : replicated) += sum_of_squares(parameter.gradient);
+    // All shards; what every rank has counts once.
+    const double norm = std::sqrt(all_reduce(mesh.tp(), sharded, muster::sum) + replicated);
     for (Parameter& parameter : model.parameters)
-        for (float& gradient : parameter.gradient) gradient *= scale;
+        scale(parameter.gradient, static_cast<float>(std::min(1.0, max_norm / (norm + 1e-6))));
     return norm;
 }
 
 void update(Model& model) {
     for (Parameter& parameter : model.parameters)
-        for (std::size_t i = 0; i < parameter.value.size(); ++i) {
-            parameter.momentum[i] = momentum * parameter.momentum[i] + parameter.gradient[i];
-            parameter.value[i] -= learning_rate * parameter.momentum[i];
-        }
+        descend(parameter.value, parameter.momentum, parameter.gradient, learning_rate, momentum);
 }
 
 /// Throws, the same on every rank of a group, where ranks drifted apart or hold each other's shards.
 void check_placement(Mesh& mesh, const Model& model) {
     for (const Parameter& parameter : model.parameters) {
-        const example::Array<float> value(parameter.value);
-        muster::require_replicated(replicas(mesh), value, parameter.name);
+        muster::require_replicated(replicas(mesh), parameter.value, parameter.name);
         if (parameter.sharded)
-            muster::require_sharded(mesh.tp(), value, parameter.name);
+            muster::require_sharded(mesh.tp(), parameter.value, parameter.name);
         else
-            muster::require_replicated(mesh.tp(), value, parameter.name);
+            muster::require_replicated(mesh.tp(), parameter.value, parameter.name);
     }
 }
 
@@ -173,7 +168,7 @@ void run(std::span<char*> words) {
         average_gradients(mesh, model);
         const double norm = clip_gradients(mesh, model);
         update(model);
-        losses.push_back(average_loss(mesh, local_loss));
+        losses.push_back(all_reduce(replicas(mesh), local_loss, muster::avg));
         if (mesh.rank() == 0) {
             fmt::print("step {:2} of {}: loss {:.8f}, gradient norm {:.6f}\n", step, arguments.steps, losses.back(),
                        norm);

@@ -14,6 +14,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -294,6 +295,39 @@ def init_times():
     return result
 
 
+def training():
+    """The training example: its losses do not depend on the mesh; a run that was saved goes on as it was."""
+    program = build / "train_3d"
+    if not program.exists():
+        raise Skipped("the training example was not built: there is no nvcc, or its output above says why")
+
+    def train(mesh, *options):
+        with Group() as group:
+            ranks = start(group, program, range(ranks_of(mesh)), ranks_of(mesh), free_port(), *shape(mesh),
+                          "--ranks-share-gpu", 1, *options)
+            group.wait(60)
+            require(all(rank.code == 0 for rank in ranks), f"{mesh}: exit codes {[rank.code for rank in ranks]}")
+            return [float(loss) for loss in re.findall(r"loss (\S+),", ranks[0].stdout)], max(rank.seconds for rank in ranks)
+
+    def furthest(losses, expected):
+        require(len(losses) == len(expected) > 0, f"{len(losses)} losses, expected {len(expected)}")
+        return max(abs(a - b) / b for a, b in zip(losses, expected))
+
+    expected, seconds = train("1x1x1")
+    figures = {"1x1x1": {"losses": expected, "seconds": seconds}}
+    for mesh in ("2x1x1", "1x2x1", "1x1x2", "2x2x1"):
+        losses, seconds = train(mesh)
+        figures[mesh] = {"losses": losses, "seconds": seconds, "furthest": furthest(losses, expected)}
+        print(f"{mesh}: {figures[mesh]['furthest']:.1e} from one process", flush=True)
+        require(figures[mesh]["furthest"] <= 1e-5, f"{mesh}: {losses}, one process: {expected}")
+    with tempfile.TemporaryDirectory() as folder:
+        train("2x1x1", "--folder", folder, "--steps", 10, "--save", 10)
+        losses, _ = train("2x1x1", "--folder", folder, "--resume", 10)
+        figures["resumed"] = {"losses": losses, "furthest": furthest(losses, expected[10:])}
+        require(figures["resumed"]["furthest"] <= 1e-5, f"resumed: {losses}, one process: {expected[10:]}")
+    return figures
+
+
 def many_meshes():
     """A thousand of one rank, those of NCCL's calls alone, and two ranks as under torchrun, at one store."""
     def meshes(count, seconds, *options):
@@ -349,7 +383,7 @@ PARTS = {"alone": alone, "several-ranks": several_ranks,
             for mesh in ("2x1x1", "1x2x1", "2x1x2", "2x2x1")},
          "shared-gpu": shared_gpu,
          **{f"abort-{mode}": (lambda mode=mode: abort(mode)) for mode in ("killed", "unjoined", "unwinding", "thread")},
-         "missing-rank": missing_rank, "init-times": init_times,
+         "missing-rank": missing_rank, "init-times": init_times, "training": training,
          "many-meshes": many_meshes, "launchers": launchers}
 
 

@@ -120,6 +120,21 @@ compile() {
         >"$program.log" 2>&1 && echo "$command" >"$program.command"
 }
 
+# compile_cuda SOURCE: with nvcc; nothing where there is none.
+compile_cuda() {
+    local program nvcc
+    program=$build/$(basename "$1" .cpp)
+    if [ -n "$stand_in" ]; then
+        flags+=(-DEXAMPLE_CPU_REACHES_GPU_MEMORY) compile "$1"
+        return
+    fi
+    nvcc=$(PATH=$PATH:$cuda/bin type -P nvcc) || return 0
+    rm -f "$program"
+    "$nvcc" -x cu -std=c++20 --extended-lambda -O2 -DFMT_USE_CONSTEXPR=1 -Iinclude "${includes[@]}" "${fmt[@]}" \
+        -c "$1" -o "$program.o" >"$program.log" 2>&1 &&
+        g++ "$program.o" "${fmt[@]}" "${libraries[@]}" -ldl -pthread -o "$program" >>"$program.log" 2>&1
+}
+
 build_all() {
     local source program failed=0
     local sources=(tests/gpu/*.cpp tests/support/worker.cpp tests/support/store_server.cpp docs/examples/quickstart.cpp)
@@ -127,7 +142,9 @@ build_all() {
         while [ "$(jobs -rp | wc -l)" -ge "${MUSTER_JOBS:-$(nproc)}" ]; do wait -n; done
         compile "$source" &
     done
+    compile_cuda docs/examples/train_3d.cpp
     wait
+    head -n 40 "$build/train_3d.log" 2>/dev/null # without the program its part says so
     for source in "${sources[@]}"; do
         program=$build/$(basename "$source" .cpp)
         if [ ! -x "$program" ]; then
@@ -201,6 +218,7 @@ for mode in killed unjoined unwinding thread; do part "abort-$mode" 35; done
 part missing-rank 45
 part init-times 160
 for mesh in 2x2x1 1x2x1 2x1x2; do part "operations-$mesh" 80; done
+part training 90
 part many-meshes 270
 part launchers 120
 

@@ -2,6 +2,7 @@
 """Real processes for the multiprocess and fault tests: start ranks, collect what they say, never wait for ever."""
 
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -38,10 +39,15 @@ def clean_environment(**more):
 
 
 def free_port():
-    """A port that nobody listens on now. Another process may take it first; the tests here run long before that."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on now, below those that the system hands out to whoever connects (from 32768 on)."""
+    while True:
+        port = random.randrange(20000, 32768)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Process:

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "model.hpp"
 
@@ -37,9 +38,11 @@ inline void save(Mesh& mesh, const Model& model, const std::filesystem::path& fo
         std::ofstream file(partial, std::ios::binary);
         file << header(mesh, model, step) << '\n';
         for (const Parameter& parameter : model.parameters)
-            for (const Values* values : {&parameter.value, &parameter.momentum})
-                file.write(reinterpret_cast<const char*>(values->data()),
-                           static_cast<std::streamsize>(values->size() * sizeof(float)));
+            for (const Values* values : {&parameter.value, &parameter.momentum}) {
+                const std::vector<float> copy = values->to_host();
+                file.write(reinterpret_cast<const char*>(copy.data()),
+                           static_cast<std::streamsize>(copy.size() * sizeof(float)));
+            }
         file.close();
         if (!file) throw std::runtime_error(fmt::format("cannot write {}", partial.string()));
         std::filesystem::rename(partial, path); // a file with its name is complete
@@ -59,9 +62,11 @@ inline void load(const Mesh& mesh, Model& model, const std::filesystem::path& fo
                         "with the TP that wrote it; DP and CP may be others",
                         path.string(), wanted, found));
     for (Parameter& parameter : model.parameters)
-        for (Values* values : {&parameter.value, &parameter.momentum})
-            file.read(reinterpret_cast<char*>(values->data()),
-                      static_cast<std::streamsize>(values->size() * sizeof(float)));
+        for (Values* values : {&parameter.value, &parameter.momentum}) {
+            std::vector<float> copy(values->size());
+            file.read(reinterpret_cast<char*>(copy.data()), static_cast<std::streamsize>(copy.size() * sizeof(float)));
+            *values = Values(copy);
+        }
     if (!file || file.peek() != std::ifstream::traits_type::eof())
         throw std::runtime_error(fmt::format("{} is not as long as it says", path.string()));
 }

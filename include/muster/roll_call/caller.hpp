@@ -81,7 +81,7 @@ private:
     [[nodiscard]] Session meet() {
         using namespace std::chrono_literals;
         say_hello();
-        for (auto pause = options_.fresh ? 50ms : 10ms;; pause = std::min(2 * pause, 200ms)) {
+        for (auto pause = options_.fresh ? 200ms : 10ms;; pause = std::min(2 * pause, 200ms)) {
             read_roll();
             read_states();
             const auto present = living(false);

@@ -5,16 +5,15 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <utility>
-#include <vector>
 
 namespace muster::inline v0_1::detail {
 
@@ -22,23 +21,28 @@ namespace muster::inline v0_1::detail {
 /// value, little-endian. A reader skips names that it does not know, so that records may grow.
 class Fields {
 public:
+    Fields() : bytes_(count_bytes, '\0') {}
+
+    /// Takes the place of what the name was set to before.
     void set(std::string_view name, std::string_view value) {
-        if (const auto found = find(name); found != fields_.end())
-            fields_[static_cast<std::size_t>(found - fields_.begin())].second = value;
-        else
-            fields_.emplace_back(name, value);
+        put_text(bytes_, name);
+        put_text(bytes_, value);
+        put(bytes_.data(), ++count_);
     }
-    void set(std::string_view name, long long value) { set(name, fmt::format("{}", value)); }
-
-    [[nodiscard]] bool has(std::string_view name) const { return find(name) != fields_.end(); }
-
-    [[nodiscard]] std::string get(std::string_view name) const {
-        const auto found = find(name);
-        return found == fields_.end() ? std::string() : found->second;
+    void set(std::string_view name, long long value) {
+        std::array<char, 20> digits{};
+        const auto end = std::to_chars(digits.begin(), digits.end(), value).ptr;
+        set(name, std::string_view(digits.data(), static_cast<std::size_t>(end - digits.data())));
     }
+
+    [[nodiscard]] bool has(std::string_view name) const { return find(name).has_value(); }
+
+    [[nodiscard]] std::string get(std::string_view name) const { return std::string(find(name).value_or("")); }
 
     /// A number that was set, `otherwise` where it is absent or no number: a peer's field is not trusted.
-    [[nodiscard]] int number(std::string_view name, int otherwise) const { return to_number(get(name), otherwise); }
+    [[nodiscard]] int number(std::string_view name, int otherwise) const {
+        return to_number(find(name).value_or(""), otherwise);
+    }
 
     [[nodiscard]] static int to_number(std::string_view text, int otherwise) {
         int value = 0;
@@ -46,23 +50,16 @@ public:
         return failure == std::errc() && end == text.data() + text.size() ? value : otherwise;
     }
 
-    /// In the order in which they were set.
-    [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& all() const noexcept { return fields_; }
+    [[nodiscard]] const std::string& encode() const noexcept { return bytes_; }
 
-    [[nodiscard]] std::string encode() const {
-        std::string bytes;
-        put(bytes, fields_.size());
-        for (const auto& [name, value] : fields_) {
-            put_text(bytes, name);
-            put_text(bytes, value);
-        }
-        return bytes;
-    }
+    /// Makes room for what is about to be set.
+    void reserve(std::size_t bytes) { bytes_.reserve(bytes); }
 
     /// Throws: Error(errc::protocol) when the bytes are no such list. Every length is checked against what is left.
     [[nodiscard]] static Fields decode(std::string_view bytes) {
         Fields result;
-        visit(bytes, [&](std::string_view name, std::string_view value) { result.set(name, value); });
+        visit(bytes, [&](std::string_view, std::string_view) { ++result.count_; });
+        result.bytes_ = bytes;
         return result;
     }
 
@@ -79,8 +76,9 @@ public:
 
     /// Length and text, for lists that several ranks append to.
     static void put_text(std::string& bytes, std::string_view text) {
-        put(bytes, text.size());
-        bytes += text;
+        std::array<char, count_bytes> size{};
+        put(size.data(), text.size());
+        bytes.append(size.data(), size.size()).append(text);
     }
 
     [[nodiscard]] static std::string_view take_text(std::string_view& bytes) {
@@ -92,22 +90,28 @@ public:
     }
 
 private:
+    static constexpr std::size_t count_bytes = 4;
+
     // A handful of them: a scan beats a tree.
-    [[nodiscard]] std::vector<std::pair<std::string, std::string>>::const_iterator find(std::string_view name) const {
-        return std::find_if(fields_.begin(), fields_.end(), [&](const auto& field) { return field.first == name; });
+    [[nodiscard]] std::optional<std::string_view> find(std::string_view wanted) const {
+        std::optional<std::string_view> found;
+        visit(bytes_, [&](std::string_view name, std::string_view value) {
+            if (name == wanted) found = value;
+        });
+        return found;
     }
 
-    static void put(std::string& bytes, std::size_t value) {
+    static void put(char* to, std::size_t value) {
         if (value > std::numeric_limits<std::uint32_t>::max()) malformed("a field above 4 GiB");
-        for (unsigned shift = 0; shift < 32; shift += 8) bytes += static_cast<char>((value >> shift) & 0xFFU);
+        for (unsigned i = 0; i < count_bytes; ++i) to[i] = static_cast<char>((value >> (8U * i)) & 0xFFU);
     }
 
     [[nodiscard]] static std::size_t take(std::string_view& bytes) {
-        if (bytes.size() < 4) malformed("the end in the middle of a length");
+        if (bytes.size() < count_bytes) malformed("the end in the middle of a length");
         std::size_t value = 0;
-        for (unsigned i = 0; i < 4; ++i)
+        for (unsigned i = 0; i < count_bytes; ++i)
             value |= static_cast<std::size_t>(static_cast<unsigned char>(bytes[i])) << (8U * i);
-        bytes.remove_prefix(4);
+        bytes.remove_prefix(count_bytes);
         return value;
     }
 
@@ -118,7 +122,8 @@ private:
                                 what));
     }
 
-    std::vector<std::pair<std::string, std::string>> fields_;
+    std::string bytes_;
+    std::size_t count_ = 0;
 };
 
 } // namespace muster::inline v0_1::detail

@@ -90,6 +90,7 @@ inline constexpr std::size_t nonce_digits = 32;
 
 [[nodiscard]] inline Fields to_fields(const Record& record) {
     Fields fields;
+    fields.reserve(1024);
     fields.set("rank", record.rank);
     fields.set("world_size", record.world_size);
     fields.set("local_rank", record.local_rank);

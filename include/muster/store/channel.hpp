@@ -126,7 +126,8 @@ public:
         if (deadline.expired() || !settle(deadline)) return false;
         transmit(requests, act, deadline);
         char answer = 0;
-        const Transfer transfer = stream_.receive(&answer, 1, deadline);
+        Transfer transfer = stream_.await_input(deadline);
+        if (transfer) transfer = stream_.receive(&answer, 1, deadline);
         if (transfer.end == Transfer::End::timeout) {
             transmit(RequestWriter(Opcode::cancel_wait).bytes(), act, deadline);
             owed_ = Owed::done_or_cancelled;

@@ -34,6 +34,13 @@ struct Notes {
         set_keys.push_back(std::move(key));
         set_values.push_back(std::move(value));
     }
+
+    [[nodiscard]] std::size_t bytes() const noexcept {
+        std::size_t sum = 0;
+        for (const auto* texts : {&append_keys, &append_values, &set_keys, &set_values})
+            for (const std::string& text : *texts) sum += text.size();
+        return sum;
+    }
 };
 
 /// Tells the notes, in order, and waits for `key`: its value, or nothing when the deadline passes first. The notes are

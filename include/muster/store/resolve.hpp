@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -49,7 +50,25 @@ struct Resolution {
     return error == 0 ? std::string(text) : "an address that cannot be shown";
 }
 
+/// An address that is written as numbers in the usual way; its size is 0 where it is not.
+[[nodiscard]] inline Address parse_address(const std::string& host, std::uint16_t port) noexcept {
+    Address address;
+    auto* const v4 = reinterpret_cast<sockaddr_in*>(address.get());
+    auto* const v6 = reinterpret_cast<sockaddr_in6*>(address.get());
+    if (::inet_pton(AF_INET, host.c_str(), &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        address.size = sizeof *v4;
+    } else if (::inet_pton(AF_INET6, host.c_str(), &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(port);
+        address.size = sizeof *v6;
+    }
+    return address;
+}
+
 [[nodiscard]] inline Resolution look_up(const std::string& host, std::uint16_t port, int flags) {
+    if (const Address number = parse_address(host, port); number.size > 0) return {{number}, {}};
     addrinfo hints{};
     hints.ai_family = AF_UNSPEC;
     hints.ai_socktype = SOCK_STREAM;

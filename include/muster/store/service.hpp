@@ -9,8 +9,6 @@
 
 #include <fmt/format.h>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -157,11 +155,8 @@ private:
                 if (errno == EINTR || errno == ECONNABORTED) continue;
                 return rest();
             }
-            const int on = 1;
             const int number = fd.get();
             try {
-                // Without it replies are late, not wrong.
-                (void)::setsockopt(number, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
                 clients_.emplace(number, std::make_unique<Client>(std::move(fd), table_));
                 watch(EPOLL_CTL_ADD, number, EPOLLIN);
             } catch (...) {

@@ -95,6 +95,11 @@ public:
         return {};
     }
 
+    /// Waits for something to receive.
+    [[nodiscard]] Transfer await_input(Deadline deadline) noexcept {
+        return begin_ == end_ ? await_event(fd_.get(), POLLIN, deadline) : Transfer();
+    }
+
     /// What has arrived and was not received yet.
     [[nodiscard]] std::string_view pending() noexcept {
         if (begin_ == end_) (void)fill(Deadline());
@@ -102,7 +107,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t capacity = 4096;
+    static constexpr std::size_t capacity = 1024;
 
     Transfer fill(Deadline deadline) noexcept {
         begin_ = end_ = 0;

@@ -162,21 +162,24 @@ public:
         detail::require_key(key);
         detail::require_pairs(notes.append_keys, notes.append_values);
         detail::require_pairs(notes.set_keys, notes.set_values);
-        std::string message;
+        Request message;
+        message.reserve(notes.bytes() + 2 * (key.size() + overhead) +
+                        overhead * (notes.append_keys.size() + notes.set_keys.size()));
         for (std::size_t i = 0; i < notes.append_keys.size(); ++i)
-            message += Request(Opcode::append).key(notes.append_keys[i]).value(notes.append_values[i]).bytes();
+            message.next(Opcode::append).key(notes.append_keys[i]).value(notes.append_values[i]);
         for (std::size_t i = 0; i < notes.set_keys.size(); ++i)
-            message += Request(Opcode::set).key(notes.set_keys[i]).value(notes.set_values[i]).bytes();
-        message += with_keys(Opcode::wait, std::span(&key, 1)).bytes();
+            message.next(Opcode::set).key(notes.set_keys[i]).value(notes.set_values[i]);
+        message.next(Opcode::wait).count(1).key(key);
+        if (server_ == StoreServer::muster) message.next(Opcode::get).key(key);
         try {
-            auto value = ask(message, key, deadline);
+            auto value = ask(message.bytes(), key, deadline);
             if (value || channel_.proves_itself()) return value;
         } catch (const Error&) {
             if (!channel_.unproven()) throw;
         }
         // What was told is lost with a server that never answered; connecting in full says what is there.
         channel_.prove();
-        return ask(message, key, deadline);
+        return ask(message.bytes(), key, deadline);
     }
 
     [[nodiscard]] std::int64_t num_keys(Deadline deadline) {
@@ -220,8 +223,7 @@ private:
         channel_.require_ready(act, detail::telling_deadline(deadline));
         // The notes are told even where there is no time to wait any more.
         deadline = std::max(deadline, Deadline::after(std::chrono::milliseconds(1)));
-        if (server_ == StoreServer::muster)
-            return channel_.wait_and_get(message + Request(Opcode::get).key(key).bytes(), act, deadline);
+        if (server_ == StoreServer::muster) return channel_.wait_and_get(message, act, deadline);
         if (!channel_.wait(message, act, deadline)) return std::nullopt;
         return get(key, detail::telling_deadline(deadline));
     }

@@ -47,10 +47,12 @@ template <std::integral Int>
 void put_int(std::string& out, Int value) {
     using Bits = std::make_unsigned_t<Int>;
     auto bits = static_cast<Bits>(value);
-    for (std::size_t i = 0; i < sizeof(Int); ++i) {
-        out += static_cast<char>(static_cast<unsigned char>(bits & 0xFFu));
+    char bytes[sizeof(Int)];
+    for (char& byte : bytes) {
+        byte = static_cast<char>(static_cast<unsigned char>(bits & 0xFFu));
         if constexpr (sizeof(Int) > 1) bits = static_cast<Bits>(bits >> 8);
     }
+    out.append(bytes, sizeof bytes);
 }
 
 inline void put_bytes(std::string& out, std::string_view bytes) {
@@ -68,10 +70,19 @@ template <std::integral Int>
     return static_cast<Int>(bits);
 }
 
-/// A request under construction, to be sent whole: half a command would block torch's older server.
+/// A request under construction, or several, to be sent whole: half a command would block torch's older server.
 class RequestWriter {
 public:
-    explicit RequestWriter(Opcode code) { bytes_ += static_cast<char>(code); }
+    RequestWriter() = default;
+    explicit RequestWriter(Opcode code) { next(code); }
+
+    /// Begins a request.
+    RequestWriter& next(Opcode code) {
+        bytes_ += static_cast<char>(code);
+        return *this;
+    }
+
+    void reserve(std::size_t bytes) { bytes_.reserve(bytes); }
 
     template <std::integral Int>
     RequestWriter& number(Int value) {
