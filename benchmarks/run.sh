@@ -6,6 +6,7 @@
 #   rendezvous  time of the roll call of 8 to 1024 ranks beside torch's store, Gloo's file store and bare sockets; of a
 #               whole mesh under mpirun beside MPI_Init and torch's process group; memory of the server
 #   wrapper     instructions and allocations of a call on muster's NCCL communicator beside the raw NCCL call
+#   topology    time and memory of a question to a topology, in worlds of 64 to 10 million ranks
 #   compile     time that a compiler takes for a header of muster, beside what it includes of others, and torch's headers
 #
 # MUSTER_BUILD_DIR names another folder than build/, MUSTER_CUDA_ROOT and MUSTER_NCCL_ROOT a CUDA toolkit and NCCL,
@@ -61,6 +62,13 @@ wrapper() {
     python3 benchmarks/wrapper.py "$build_dir"
 }
 
+topology() {
+    setup_packages build benchmarks
+    options=(-Dnccl=disabled -Dgloo=disabled -Dtorch_root=)
+    build benchmarks/topology
+    python3 benchmarks/topology.py "$build_dir"
+}
+
 compile() {
     local torch
     setup_packages build benchmarks
@@ -72,6 +80,6 @@ compile() {
 }
 
 case "$#:${1-}" in
-    1:rendezvous | 1:wrapper | 1:compile) "$1" ;;
-    *) sed -n '3,12s/^# \{0,1\}//p' benchmarks/run.sh >&2; exit 2 ;;
+    1:rendezvous | 1:wrapper | 1:topology | 1:compile) "$1" ;;
+    *) sed -n '3,13s/^# \{0,1\}//p' benchmarks/run.sh >&2; exit 2 ;;
 esac

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# docs/examples/run.sh [--tp N] [--dp N] [--cp N] [--ranks N] [--backend gloo|nccl]
+# docs/examples/run.sh [--tp N] [--dp N] [--cp N] [--ranks N] [--backend gloo|nccl] [--train]
 #
-# Builds quickstart.cpp and launches it with Open MPI. An extent that is not given is 2. With all three, their product is
-# launched, else 8, and the program finds out what does not fit. --ranks launches another number. The backend is NCCL where
-# each rank can have a GPU of its own, else Gloo. The exit status is the program's.
+# Builds quickstart.cpp, or train_3d.cpp with --train, and launches it with Open MPI. An extent that is not given is 2. With
+# all three, their product is launched, else 8, and the program finds out what does not fit. --ranks launches another
+# number. The backend is NCCL where each rank can have a GPU of its own, else Gloo; --train needs nvcc then. The exit
+# status is the program's.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 source "$root/tests/setup.sh"
@@ -13,12 +14,18 @@ declare -A extents=([tp]=2 [dp]=2 [cp]=2)
 given=''
 ranks=
 backend=
+program=quickstart
 while [ $# -gt 0 ]; do
+    if [ "$1" = --train ]; then
+        program=train_3d
+        shift
+        continue
+    fi
     case "$1 ${2-}" in
         '--backend gloo' | '--backend nccl') backend=$2 why='as asked' ;;
         *)
             if ! [[ $1 =~ ^--(tp|dp|cp|ranks)$ && ${2-} =~ ^[1-9][0-9]{0,5}$ ]]; then
-                sed -n '3,7s/^# \{0,1\}//p' "$root/docs/examples/run.sh" >&2
+                sed -n '3,8s/^# \{0,1\}//p' "$root/docs/examples/run.sh" >&2
                 exit 2
             fi
             if [ "$1" = --ranks ]; then ranks=$2; else extents[${1#--}]=$2 given+=$1; fi
@@ -41,10 +48,9 @@ echo "backend: $backend ($why)" >&2
 setup_packages build
 if [ "$backend" = nccl ]; then
     setup_nccl
-    program=quickstart_nccl
+    program+=_nccl
     options=(-Dnccl=enabled -Dcudart_root="$MUSTER_CUDA_ROOT" -Dnccl_root="$MUSTER_NCCL_ROOT")
 else
-    program=quickstart
     options=(-Dnccl=disabled -Dgloo=enabled)
 fi
 
