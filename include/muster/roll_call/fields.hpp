@@ -31,7 +31,7 @@ public:
     }
     void set(std::string_view name, long long value) {
         std::array<char, 20> digits{};
-        const auto end = std::to_chars(digits.begin(), digits.end(), value).ptr;
+        const char* const end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
         set(name, std::string_view(digits.data(), static_cast<std::size_t>(end - digits.data())));
     }
 
