@@ -89,7 +89,7 @@ check_with() {
 }
 
 check_format() {
-    find include tests docs \( -name '*.hpp' -o -name '*.cpp' \) -print0 |
+    find include tests docs benchmarks \( -name '*.hpp' -o -name '*.cpp' \) -print0 |
         xargs -0 "$(setup_llvm clang-format)" --dry-run -Werror
 }
 

@@ -84,6 +84,7 @@ setup_missing() {
                 setup_want mpich "MPICH's mpiexec.hydra" setup_has mpiexec.hydra
                 setup_want libopenmpi-dev "Open MPI's headers" pkg-config --exists ompi-c
                 setup_want clang 'clang++' setup_has clang++
+                setup_want doxygen 'Doxygen, for the API reference' setup_has doxygen
                 setup_want python3-venv 'Python virtual environments' python3 -c 'import ensurepip, venv'
                 ;;
             benchmarks)

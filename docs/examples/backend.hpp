@@ -27,8 +27,7 @@ class Array {
 public:
     explicit Array(std::vector<T> values) : values_(std::move(values)) {}
 
-    /// Zeros.
-    explicit Array(std::size_t size) : values_(size) {}
+    [[nodiscard]] static Array zeros(std::size_t size) { return Array(std::vector<T>(size)); }
 
     Array(Array&&) noexcept = default;
     Array& operator=(Array&&) noexcept = default;
@@ -60,14 +59,17 @@ inline void check(cudaError_t error) {
 template <class T>
 class Array {
 public:
-    explicit Array(const std::vector<T>& values) : Array(values.size()) {
+    explicit Array(const std::vector<T>& values) : size_(values.size()) {
+        allocate();
         check(cudaMemcpy(data_, values.data(), bytes(), cudaMemcpyHostToDevice));
     }
 
-    /// Zeros.
-    explicit Array(std::size_t size) : size_(size) {
-        check(cudaMalloc(reinterpret_cast<void**>(&data_), bytes()));
-        check(cudaMemset(data_, 0, bytes()));
+    [[nodiscard]] static Array zeros(std::size_t size) {
+        Array array;
+        array.size_ = size;
+        array.allocate();
+        check(cudaMemset(array.data_, 0, array.bytes()));
+        return array;
     }
 
     Array(Array&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
@@ -94,6 +96,8 @@ public:
     }
 
 private:
+    Array() = default;
+    void allocate() { check(cudaMalloc(reinterpret_cast<void**>(&data_), bytes())); }
     [[nodiscard]] std::size_t bytes() const noexcept { return size_ * sizeof(T); }
 
     T* data_ = nullptr;

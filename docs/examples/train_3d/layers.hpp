@@ -33,7 +33,7 @@ inline void scale(Values& values, float factor) {
 
 inline double sum_of_squares(const Values& values) {
     constexpr std::size_t parts = 64;
-    example::Array<double> sums(parts);
+    auto sums = example::Array<double>::zeros(parts);
     double* const sum = sums.data();
     const float* const v = values.data();
     const std::size_t count = values.size();
@@ -47,7 +47,7 @@ inline double sum_of_squares(const Values& values) {
 /// y = x * weight^T, where weight has a row of `inputs` for each output.
 inline Values linear(const Values& x, const Values& weight, std::size_t inputs) {
     const std::size_t rows = x.size() / inputs, outputs = weight.size() / inputs;
-    Values result(rows * outputs);
+    Values result = Values::zeros(rows * outputs);
     float* const y = result.data();
     const float *const in = x.data(), *const w = weight.data();
     for_each_index(result.size(), [=] EXAMPLE_DEVICE(std::size_t i) {
@@ -60,7 +60,7 @@ inline Values linear(const Values& x, const Values& weight, std::size_t inputs) 
 inline Values linear_backward(const Values& d_y, const Values& x, const Values& weight, std::size_t inputs,
                               Values& d_weight) {
     const std::size_t rows = x.size() / inputs, outputs = weight.size() / inputs;
-    Values result(x.size());
+    Values result = Values::zeros(x.size());
     float *const dx = result.data(), *const dw = d_weight.data();
     const float *const dy = d_y.data(), *const in = x.data(), *const w = weight.data();
     for_each_index(d_weight.size(), [=] EXAMPLE_DEVICE(std::size_t i) {
@@ -79,7 +79,7 @@ EXAMPLE_DEVICE inline float inverse_rms(const float* row, std::size_t width) {
 /// Each row divided by its root mean square, times the gain.
 inline Values rms_norm(const Values& x, const Values& gain) {
     const std::size_t width = gain.size();
-    Values result(x.size());
+    Values result = Values::zeros(x.size());
     float* const y = result.data();
     const float *const in = x.data(), *const g = gain.data();
     for_each_index(x.size(), [=] EXAMPLE_DEVICE(std::size_t i) {
@@ -90,7 +90,7 @@ inline Values rms_norm(const Values& x, const Values& gain) {
 
 inline Values rms_norm_backward(const Values& d_y, const Values& x, const Values& gain, Values& d_gain) {
     const std::size_t width = gain.size(), rows = x.size() / width;
-    Values result(x.size()), normed(x.size()), scaled(x.size());
+    Values result = Values::zeros(x.size()), normed = Values::zeros(x.size()), scaled = Values::zeros(x.size());
     float *const dx = result.data(), *const dg = d_gain.data(), *const n = normed.data(), *const s = scaled.data();
     const float *const dy = d_y.data(), *const in = x.data(), *const g = gain.data();
     for_each_index(rows, [=] EXAMPLE_DEVICE(std::size_t row) {
@@ -111,7 +111,7 @@ inline Values rms_norm_backward(const Values& d_y, const Values& x, const Values
 /// back at. A position has `stride` values: a row of `width` for each sample.
 inline Values causal_mix(const Values& x, const Values& weight, std::size_t width, std::size_t stride) {
     const std::size_t lags = weight.size() / width, halo = (lags - 1) * stride;
-    Values result(x.size() - halo);
+    Values result = Values::zeros(x.size() - halo);
     float* const y = result.data();
     const float *const in = x.data(), *const w = weight.data();
     for_each_index(result.size(), [=] EXAMPLE_DEVICE(std::size_t i) {
@@ -123,7 +123,7 @@ inline Values causal_mix(const Values& x, const Values& weight, std::size_t widt
 inline Values causal_mix_backward(const Values& d_y, const Values& x, const Values& weight, std::size_t width,
                                   std::size_t stride, Values& d_weight) {
     const std::size_t lags = weight.size() / width, halo = (lags - 1) * stride, size = d_y.size();
-    Values result(x.size());
+    Values result = Values::zeros(x.size());
     float *const dx = result.data(), *const dw = d_weight.data();
     const float *const dy = d_y.data(), *const in = x.data(), *const w = weight.data();
     for_each_index(result.size(), [=] EXAMPLE_DEVICE(std::size_t i) {
@@ -140,7 +140,7 @@ inline Values causal_mix_backward(const Values& d_y, const Values& x, const Valu
 }
 
 inline Values silu(const Values& x) {
-    Values result(x.size());
+    Values result = Values::zeros(x.size());
     float* const y = result.data();
     const float* const in = x.data();
     for_each_index(x.size(), [=] EXAMPLE_DEVICE(std::size_t i) { y[i] = in[i] / (1 + expf(-in[i])); });
@@ -148,7 +148,7 @@ inline Values silu(const Values& x) {
 }
 
 inline Values silu_backward(const Values& d_y, const Values& x) {
-    Values result(x.size());
+    Values result = Values::zeros(x.size());
     float* const dx = result.data();
     const float *const dy = d_y.data(), *const in = x.data();
     for_each_index(x.size(), [=] EXAMPLE_DEVICE(std::size_t i) {
@@ -160,7 +160,7 @@ inline Values silu_backward(const Values& d_y, const Values& x) {
 
 /// The row of the table for each token.
 inline Values look_up(const Values& table, const example::Array<int>& tokens, std::size_t width) {
-    Values result(tokens.size() * width);
+    Values result = Values::zeros(tokens.size() * width);
     float* const row = result.data();
     const float* const from = table.data();
     const int* const token = tokens.data();
@@ -187,7 +187,7 @@ inline void look_up_backward(const Values& d_rows, const example::Array<int>& to
 /// Mean loss over the rows of logits; they become their own gradient.
 inline double cross_entropy(Values& logits, const example::Array<int>& targets) {
     const std::size_t rows = targets.size(), classes = logits.size() / rows;
-    example::Array<double> losses(rows);
+    auto losses = example::Array<double>::zeros(rows);
     double* const loss = losses.data();
     float* const all = logits.data();
     const int* const target = targets.data();

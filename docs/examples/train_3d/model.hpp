@@ -29,7 +29,7 @@ void all_reduce(Group& group, example::Array<T>& values, Op op) {
 
 /// What the rank at that distance in the group has, `own` being this one's; zeros where nobody is.
 inline Values from_neighbour(Group& group, std::span<const float> own, int distance) {
-    Values all(own.size() * static_cast<std::size_t>(group.size())), result(own.size());
+    Values all = Values::zeros(own.size() * static_cast<std::size_t>(group.size())), result = Values::zeros(own.size());
     group.all_gather(own, all);
     group.wait({});
     const int neighbour = group.rank() + distance;
@@ -43,7 +43,7 @@ inline Values from_neighbour(Group& group, std::span<const float> own, int dista
 /// Puts the last `halo` values of the rank before in front of this rank's rows.
 inline Values with_halo(Group& group, const Values& rows, std::size_t halo) {
     const Values before = from_neighbour(group, std::span(rows).last(halo), -1);
-    Values result(halo + rows.size());
+    Values result = Values::zeros(halo + rows.size());
     float* const to = result.data();
     const float *const head = before.data(), *const rest = rows.data();
     for_each_index(result.size(), [=] EXAMPLE_DEVICE(std::size_t i) { to[i] = i < halo ? head[i] : rest[i - halo]; });
@@ -53,7 +53,7 @@ inline Values with_halo(Group& group, const Values& rows, std::size_t halo) {
 /// Gives the halo's gradients to the rank that they are about, and adds what the next one says of this rank's.
 inline Values without_halo(Group& group, const Values& d_padded, std::size_t halo) {
     const Values d_tail = from_neighbour(group, std::span(d_padded).first(halo), 1);
-    Values result(d_padded.size() - halo);
+    Values result = Values::zeros(d_padded.size() - halo);
     const std::size_t tail = result.size() - halo;
     float* const to = result.data();
     const float *const own = d_padded.data() + halo, *const more = d_tail.data();
@@ -154,7 +154,7 @@ private:
                 const std::uint64_t bits = random_bits(seed + static_cast<std::uint64_t>(row * columns.all + column));
                 values.push_back(middle + spread * (static_cast<float>(bits >> 40) / 8388608.0F - 1)); // 2^23: -1 to 1
             }
-        return {name, sharded, Values(values), Values(values.size()), Values(values.size())};
+        return {name, sharded, Values(values), Values::zeros(values.size()), Values::zeros(values.size())};
     }
 
     Values& value(Name name) { return parameters[name].value; }

@@ -76,6 +76,7 @@ void visit_settings(const NcclConfig& config, Visit visit) {
 /// from the world. A group shares the communicator of another of the same ranks only if it asks for the same settings
 /// or for none.
 struct NcclOptions {
+    /// Of the world's communicator, and of those of the standard axes.
     NcclConfig world = {};
     NcclConfig tp = {};
     NcclConfig dp = {};
@@ -104,6 +105,7 @@ struct NcclOptions {
     /// (interfaces, files, debug output). All others must be the same: NCCL hangs or fails where they are not.
     std::vector<std::string> may_differ = {};
 
+    /// The settings of an axis, or of a group along several, by its name.
     [[nodiscard]] NcclConfig axis(std::string_view name) const {
         const std::string_view first = name.substr(0, name.find('+'));
         for (const std::string_view key : {name, first})

@@ -16,15 +16,17 @@ struct Avg {}; ///< the sum divided by the group's size; integers round toward z
 /// NCCL up to 2.28 refuses it for fp8 in a group of one rank (its one-rank kernel has no fp8; seen with 2.28.3).
 template <class T>
 struct PremulSum {
-    T factor;
+    T factor; ///< this rank's
 };
 
+/// The operations that have no factor, as arguments.
 inline constexpr Sum sum{};
 inline constexpr Prod prod{};
 inline constexpr Min min{};
 inline constexpr Max max{};
 inline constexpr Avg avg{};
 
+/// The sum with this rank's factor, which has the buffers' element type.
 template <class T>
 [[nodiscard]] constexpr PremulSum<T> premul_sum(T factor) noexcept {
     return {factor};

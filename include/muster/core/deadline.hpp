@@ -11,10 +11,12 @@ namespace muster::inline v0_1 {
 /// retry, address or message starts the clock again.
 class Deadline {
 public:
-    using Clock = std::chrono::steady_clock;
+    using Clock = std::chrono::steady_clock; ///< setting the time of day does not move it
 
     /// A deadline that has passed.
     constexpr Deadline() = default;
+
+    /// The deadline at a point in time.
     constexpr explicit Deadline(Clock::time_point at) noexcept : at_(at) {}
 
     /// The deadline `wait` from now. Never overflows: a wait too long for the clock means never, one that is not
@@ -26,10 +28,13 @@ public:
         return wait >= most ? never() : Deadline(now + wait);
     }
 
+    /// The deadline that does not come.
     [[nodiscard]] static constexpr Deadline never() noexcept { return Deadline(Clock::time_point::max()); }
 
+    /// When it is.
     [[nodiscard]] constexpr Clock::time_point at() const noexcept { return at_; }
 
+    /// Whether it has passed.
     [[nodiscard]] bool expired() const noexcept { return Clock::now() >= at_; }
 
     /// Time left, never negative.

@@ -29,6 +29,7 @@ enum class errc {
 /// Where in the flow an Error arose: launch -> device -> rendezvous -> roll call -> communicators -> commit -> mesh.
 enum class Stage { topology, launch, device, store, rendezvous, roll_call, communicator, commit, mesh };
 
+/// The enumerator's name.
 [[nodiscard]] constexpr std::string_view to_string(errc code) noexcept {
     switch (code) {
         case errc::invalid_argument: return "invalid_argument";
@@ -48,6 +49,7 @@ enum class Stage { topology, launch, device, store, rendezvous, roll_call, commu
     return "unknown";
 }
 
+/// The stage in words: "roll call".
 [[nodiscard]] constexpr std::string_view to_string(Stage stage) noexcept {
     switch (stage) {
         case Stage::topology: return "topology";
@@ -77,12 +79,14 @@ public:
     /// `text` comes without the "muster: " in front; lines after the first are details.
     Error(errc code, Stage stage, const std::string& text) : Error(code, stage, text, About{}) {}
 
+    /// The same with more facts.
     Error(errc code, Stage stage, const std::string& text, About about)
         : std::runtime_error("muster: " + text),
           code_(code),
           stage_(stage),
           about_(std::move(about)) {}
 
+    /// What kind of failure it is, and where in the flow it arose.
     [[nodiscard]] errc code() const noexcept { return code_; }
     [[nodiscard]] Stage stage() const noexcept { return stage_; }
 

@@ -3,6 +3,7 @@
 
 #include <string_view>
 
+/// Turns launched processes into a device mesh: DeviceMesh is the type to begin with, Options what can be set of it.
 namespace muster::inline v0_1 {
 
 /// Version of this library; compared between ranks by the roll call.

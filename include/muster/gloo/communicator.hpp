@@ -40,8 +40,8 @@ namespace muster::inline v0_1 {
 /// One thread at a time uses a communicator; abort() may come from any other.
 class GlooCommunicator {
 public:
-    using Stream = HostStream;
-    using Options = GlooOptions;
+    using Stream = HostStream;   ///< nothing to choose: operations end before they return
+    using Options = GlooOptions; ///< limits, which a split hands on
 
     /// Closed, as one that was moved from: everything but is_open, abort, close and destruction throws errc::closed.
     GlooCommunicator() = default;
@@ -85,6 +85,7 @@ public:
         detail::gloo_all_reduce(group, detail::gloo_call<Op>("all_reduce", data.in), data.in, data.out, op);
     }
 
+    /// In place.
     template <MutableBuffer B, class Op>
     requires(!Buffer<Op>) void all_reduce(B&& buffer, Op op, HostStream stream = {}) {
         all_reduce(buffer, buffer, op, stream);
@@ -179,6 +180,7 @@ public:
         detail::gloo_send(group, detail::gloo_call("message", data), std::as_bytes(data), peer);
     }
 
+    /// Blocks until the message of `peer` is there.
     template <MutableBuffer B>
     void recv(B&& buffer, int peer, HostStream = {}) {
         auto& group = open("recv");

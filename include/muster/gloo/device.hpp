@@ -29,6 +29,7 @@ namespace muster::inline v0_1 {
 ///                   every other rank reached that endpoint too
 ///   (none)          127.0.0.1, or ::1 on a host without IPv4: right when all ranks are on one host
 struct GlooDeviceOptions {
+    /// As above; empty: not set.
     std::string hostname = {};
     std::string interface = {};
     std::string address = {};
@@ -71,6 +72,7 @@ public:
     /// The interface and address in use and why, for logs and reports.
     [[nodiscard]] const std::string& text() const noexcept { return shared_->text; }
 
+    /// Gloo's own device.
     [[nodiscard]] const std::shared_ptr<::gloo::transport::Device>& native_handle() const noexcept {
         return shared_->device;
     }

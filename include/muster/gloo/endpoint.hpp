@@ -4,6 +4,7 @@
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
 #include <muster/core/text.hpp>
+#include <muster/gloo/alarm.hpp>
 #include <muster/gloo/context.hpp>
 #include <muster/gloo/device.hpp>
 #include <muster/gloo/error.hpp>
@@ -13,16 +14,12 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <span>
-#include <stop_token>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -92,12 +89,7 @@ public:
         bool expired = false;
         int peer = 0;
         {
-            std::mutex mutex;
-            std::condition_variable_any never_notified;
-            const std::jthread watch([&](const std::stop_token& done) {
-                std::unique_lock lock(mutex);
-                never_notified.wait_until(lock, done, deadline.at(), [] { return false; });
-                if (done.stop_requested()) return;
+            const detail::Alarm alarm(deadline, [&] {
                 expired = true;
                 transport.interrupt();
             });

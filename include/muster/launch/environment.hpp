@@ -18,6 +18,7 @@ namespace muster::inline v0_1 {
 class Environment {
 public:
     Environment() = default;
+    /// The variables given, and no others: `Environment{{"RANK", "0"}, {"WORLD_SIZE", "2"}}`.
     Environment(std::initializer_list<std::pair<const std::string, std::string>> variables) : variables_(variables) {}
 
     /// What this process was started with.
@@ -40,6 +41,7 @@ public:
         return found->second;
     }
 
+    /// Whether get has a value.
     [[nodiscard]] bool has(std::string_view name) const { return get(name).has_value(); }
 
     /// Whether the variable is there at all, if only empty.

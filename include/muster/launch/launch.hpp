@@ -17,8 +17,8 @@ namespace muster::inline v0_1 {
 
 /// Where the ranks of a job meet.
 struct Endpoint {
-    std::string host;
-    std::uint16_t port = 0;
+    std::string host;       ///< a name or an address, of IPv6 with or without brackets
+    std::uint16_t port = 0; ///< 0: any that is free, for TcpRendezvous
 
     friend bool operator==(const Endpoint&, const Endpoint&) = default;
 };
@@ -30,8 +30,8 @@ struct Endpoint {
 
 /// Who this process is in its job, as a plain value. The default is a job of this one process.
 struct Launch {
-    int rank = 0;
-    int world_size = 1;
+    int rank = 0;                  ///< index among the job's processes
+    int world_size = 1;            ///< number of the job's processes
     std::optional<int> local_rank; ///< index among the job's processes on this host, when the launcher tells it
     std::optional<int> local_size; ///< number of the job's processes on this host, when the launcher tells it
     std::optional<int> node_index; ///< index of this host among the job's, when the launcher tells it
@@ -46,8 +46,9 @@ struct Launch {
     /// Which variable each value came from, for error texts and tables. A derived value names all it was derived from;
     /// the endpoint names what gave the address, then what gave the port.
     struct Sources {
+        /// Names of variables, or of what the program gave; empty where the value was not told.
         std::string rank, world_size, local_rank, local_size, node_index, node_count, endpoint;
-    } from;
+    } from; ///< of this launch
 
     /// Other launchers whose variables were seen, with the reason why they do not count.
     std::vector<std::string> passed_over;

@@ -46,6 +46,7 @@ class BasicDeviceMesh<Topology<Axis<Tags, Extent>...>, B> : public MeshView<Topo
     using View = MeshView<muster::Topology<Axis<Tags, Extent>...>, B>;
 
 public:
+    /// The grid, what moves the data, and what the axes' groups are.
     using Topology = muster::Topology<Axis<Tags, Extent>...>;
     using Backend = B;
     using Communicator = typename B::Communicator;

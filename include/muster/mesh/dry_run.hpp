@@ -19,7 +19,7 @@ namespace muster::inline v0_1 {
 
 /// One rank's group along one axis, as a mesh would make it.
 struct PlannedGroup {
-    std::string axis;
+    std::string axis;       ///< its name
     std::vector<int> ranks; ///< ascending
     std::string shares;     ///< whose communicator it uses: "world", an axis, or empty for one of its own
 };
@@ -27,8 +27,8 @@ struct PlannedGroup {
 /// What a mesh would be on one rank.
 template <class Topology>
 struct MeshPlan {
-    Topology topology;
-    int rank = 0;
+    Topology topology;                ///< with the extents that were inferred
+    int rank = 0;                     ///< the one that was asked for
     std::vector<PlannedGroup> groups; ///< one for each axis, in axis order
     int communicators = 0;            ///< with more than one rank that this rank would have, the world's included
 };

@@ -24,6 +24,7 @@ namespace muster::inline v0_1 {
 /// Extents known at run time, by axis: `Extents{.tp = 2, .dp = 4}`. One that is left out comes from the environment
 /// (TP_SIZE, DP_SIZE, CP_SIZE, PP_SIZE, EP_SIZE) or, if it is the only one, from the world size.
 struct Extents {
+    /// Ranks along the axis.
     std::optional<int> tp = {};
     std::optional<int> dp = {};
     std::optional<int> cp = {};
@@ -67,6 +68,7 @@ template <AxisTag Tag, int Extent>
     };
     take(requested<Tag>(extents), "the constructor");
     const std::string variable = result.axis + "_SIZE";
+    if (variable == "WORLD_SIZE") return result; // a launcher's, which need not be this mesh's
     take(parse_int(environment, variable, 1, std::numeric_limits<int>::max()), variable);
     return result;
 }

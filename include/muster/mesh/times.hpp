@@ -19,6 +19,7 @@ struct InitTimes {
     Duration axes{};       ///< the axes' communicators
     Duration commit{};     ///< until all ranks had succeeded
 
+    /// All phases together.
     [[nodiscard]] Duration total() const noexcept { return device + rendezvous + roll_call + world + axes + commit; }
 };
 

@@ -27,20 +27,23 @@ enum class Sharing {
 template <class Topology, class Backend, class... Tags>
 class SubMesh;
 
+/// Of a Topology only.
+template <class Topology, class Backend>
+class MeshView;
+
 /// The ranks of a mesh as one grid, with a communicator for each axis: what BasicDeviceMesh is, and what
 /// BasicDeviceMesh::view makes of the same ranks in another grid.
 ///
 /// The communicators are the mesh's: they end with it. A view stays valid when the mesh is moved.
-template <class Topology, class Backend>
-class MeshView;
-
 template <AxisTag... Tags, int... Extent, Backend B>
 class MeshView<Topology<Axis<Tags, Extent>...>, B> {
 public:
+    /// The grid, what moves the data, and what the axes' groups are.
     using Topology = muster::Topology<Axis<Tags, Extent>...>;
     using Backend = B;
     using Communicator = typename B::Communicator;
 
+    /// Whether every extent is fixed by the type.
     static constexpr bool is_static = Topology::is_static;
 
     /// The axes' communicators are made, each by one split of the world, where none of the same ranks is there.
@@ -54,6 +57,7 @@ public:
     /// Number of ranks, when every extent is fixed by the type.
     [[nodiscard]] static consteval int static_size() requires is_static { return Topology::static_size(); }
 
+    /// This rank, the number of ranks, and the grid in which they stand.
     [[nodiscard]] int rank() const noexcept { return rank_; }
     [[nodiscard]] int world_size() const noexcept { return topology_.size(); }
     [[nodiscard]] const Topology& topology() const noexcept { return topology_; }
@@ -76,6 +80,7 @@ public:
         return *axes_[detail::AxisIndex<Tag, Axis<Tags, Extent>...>::value];
     }
 
+    /// The same by the axis' name, of the axes that the topology has.
     [[nodiscard]] Communicator& tp() const noexcept requires(Topology::template has_axis<Tp>) { return along<Tp>(); }
     [[nodiscard]] Communicator& dp() const noexcept requires(Topology::template has_axis<Dp>) { return along<Dp>(); }
     [[nodiscard]] Communicator& cp() const noexcept requires(Topology::template has_axis<Cp>) { return along<Cp>(); }
@@ -152,12 +157,14 @@ private:
 template <class Topology, class B, class... Tags>
 class SubMesh {
 public:
-    using Communicator = typename B::Communicator;
+    using Communicator = typename B::Communicator; ///< of each axis, and of the whole grid
 
+    /// As MeshView::submesh makes it.
     explicit SubMesh(const MeshView<Topology, B>& whole)
         : whole_(whole),
           topology_(sub_topology<Tags...>(whole.topology())) {}
 
+    /// The grid of these axes alone.
     [[nodiscard]] const auto& topology() const noexcept { return topology_; }
 
     /// Number of ranks in the grid, and this one's place in it: its rank in group().
@@ -167,6 +174,7 @@ public:
     /// Global ranks, ascending; index = rank in the grid.
     [[nodiscard]] std::vector<int> ranks() const { return whole_.topology().template group<Tags...>(whole_.rank()); }
 
+    /// Where this rank stands along one of its axes.
     template <AxisTag Tag>
     [[nodiscard]] int coordinate() const {
         require<Tag>();

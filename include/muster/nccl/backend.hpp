@@ -66,7 +66,8 @@ public:
         detail::visit_configs(options.nccl, [&](std::string_view, const NcclConfig& config) {
             (void)detail::native_config(config, {}, library_); // says what is wrong with it
         });
-        for (const std::string& text : detail::overridden_settings(options.nccl, launch.environment, files)) warn(text);
+        if (rank_ == 0) // the others have the same
+            for (const auto& text : detail::overridden_settings(options.nccl, launch.environment, files)) warn(text);
         const bool fixed_id = detail::find_nccl_variable(launch.environment, "NCCL_COMM_ID", files).has_value();
         roots_ = detail::nccl_roots(world_size_, library_, fixed_id, options.nccl.ranks_per_root);
         const int root = detail::root_of_rank(rank_, world_size_, roots_);

@@ -52,12 +52,13 @@ namespace muster::inline v0_1 {
 /// use them in one order: NCCL can wait for ever otherwise, which only wait() ends.
 class NcclCommunicator {
 public:
-    using Stream = cudaStream_t;
+    using Stream = cudaStream_t; ///< null: the default stream
     using Group = muster::Group; ///< makes one launch of several operations
 
     /// Closed, as one that was moved from: everything but is_open, abort, close and destruction throws errc::closed.
     NcclCommunicator() = default;
 
+    /// For the backend, which makes the state.
     explicit NcclCommunicator(std::shared_ptr<detail::NcclState> state) noexcept : state_(std::move(state)) {}
 
     NcclCommunicator(NcclCommunicator&& other) noexcept : state_(std::move(other.state_)) {}
@@ -134,6 +135,7 @@ public:
         detail::nccl_all_reduce<T>(group, data.in, data.out, op, stream);
     }
 
+    /// In place.
     template <MutableBuffer B, class Op>
     requires(!Buffer<Op>) void all_reduce(B&& buffer, Op op, Stream stream = nullptr) {
         all_reduce(buffer, buffer, op, stream);
@@ -227,6 +229,7 @@ public:
         detail::nccl_send<T>(group, std::span<const T>(buffer), peer, stream);
     }
 
+    /// As send, from the other side.
     template <MutableBuffer B>
     void recv(B&& buffer, int peer, Stream stream = nullptr) {
         using T = detail::nccl_element_t<B>;
@@ -261,6 +264,8 @@ public:
     /// One new communicator for each color, with the ranks that gave it, ordered by key, then by rank in this group;
     /// a closed one for no_color.
     ///
+    /// Other ranks may still be in it when it returns here, and fail where the new one is aborted at once: a barrier of
+    /// the new one says that all are through.
     /// Collective: over the group, no_color too. Blocks: at most the timeout. Pre: nothing called on this communicator
     /// is pending.
     [[nodiscard]] NcclCommunicator split(int color, int key, const NcclConfig& config = {}) {

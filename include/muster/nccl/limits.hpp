@@ -12,6 +12,7 @@ struct NcclLimits {
     /// How long a call may wait for NCCL: the launch of a collective, a split, a barrier. Not how long a collective may
     /// run on the GPU: that is what wait() is told.
     std::chrono::milliseconds timeout = std::chrono::minutes(5);
+    /// How long ending it by force may take; then it is left behind, with its memory.
     std::chrono::milliseconds abort_timeout = std::chrono::seconds(10);
     /// How long a destructor waits for NCCL to finish in order, before it aborts.
     std::chrono::milliseconds destructor_timeout = std::chrono::seconds(5);

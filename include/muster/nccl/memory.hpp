@@ -46,6 +46,7 @@ public:
         if (data_ != nullptr) (void)ncclMemFree(data_); // a destructor has nobody to tell
     }
 
+    /// The memory as a range: it stands where an operation takes a buffer. Addresses of the GPU.
     [[nodiscard]] T* data() const noexcept { return data_; }
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     [[nodiscard]] T* begin() const noexcept { return data_; }

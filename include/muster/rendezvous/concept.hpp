@@ -57,7 +57,7 @@ public:
     /// Whether the store began with this meeting and ends with it: rank 0's process serves it.
     [[nodiscard]] bool fresh() const noexcept { return fresh_; }
 
-    AnyStore store;
+    AnyStore store; ///< connected; empty once this rank has left
 
 private:
     Leave leave_;

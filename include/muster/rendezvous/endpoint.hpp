@@ -19,9 +19,11 @@
 #include <netdb.h>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 
 namespace muster::inline v0_1::detail {
@@ -40,8 +42,17 @@ namespace muster::inline v0_1::detail {
     return !found.addresses.empty() && std::ranges::all_of(found.addresses, loopback) ? std::string() : host;
 }
 
+/// A name may not be known yet, as that of a pod which has just started: it is asked for again, for a while.
+inline void await_name(const std::string& host, Deadline deadline) {
+    using namespace std::chrono_literals;
+    deadline = deadline.at_most(30s); // a wrong name should not take as long as a rank that is late
+    while (!resolve(bare_host(host), 0, deadline).problem.empty() && !deadline.expired())
+        std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(500ms, deadline.remaining()));
+}
+
 /// Where it fails, the text says what the address and the port came from: nobody may have chosen them.
 [[nodiscard]] inline std::unique_ptr<TcpStoreServer> serve_at_endpoint(const Launch& launch, Deadline deadline) {
+    await_name(launch.endpoint->host, deadline);
     try {
         return std::make_unique<TcpStoreServer>(address_to_serve(launch, deadline), launch.endpoint->port);
     } catch (const Error& error) {

@@ -13,7 +13,7 @@ namespace muster::inline v0_1 {
 /// The default way to meet: as the launcher's variables say (see detect_launch). Under torchrun the agent's own store
 /// is used where it serves one (TORCHELASTIC_USE_AGENT_STORE=True); otherwise rank 0 serves at MASTER_ADDR:MASTER_PORT.
 struct EnvRendezvous {
-    Environment environment = Environment::current();
+    Environment environment = Environment::current(); ///< whose variables count
 
     /// Throws: Error(errc::invalid_launch).
     [[nodiscard]] Launch launch() const { return detect_launch(environment); }

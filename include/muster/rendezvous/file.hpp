@@ -27,11 +27,11 @@ namespace muster::inline v0_1 {
 /// What a crashed run left there does no harm. The folder goes when the last rank leaves; a run that was killed leaves
 /// it to the next one.
 struct FileRendezvous {
-    std::filesystem::path path; ///< made when it does not exist; the folder above it must
-    std::optional<int> rank = {};
-    std::optional<int> world_size = {};
-    std::optional<std::string> job = {}; ///< the job's name; the launcher's when not given
-    Environment environment = Environment::current();
+    std::filesystem::path path;                       ///< made when it does not exist; the folder above it must
+    std::optional<int> rank = {};                     ///< the launcher's when not given
+    std::optional<int> world_size = {};               ///< the launcher's when not given
+    std::optional<std::string> job = {};              ///< the job's name; the launcher's when not given
+    Environment environment = Environment::current(); ///< whose variables count
 
     /// Rank and world size that are not given come from the launcher, which need not say where to meet.
     /// Throws: Error(errc::invalid_launch or errc::invalid_argument).

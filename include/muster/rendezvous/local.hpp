@@ -42,6 +42,7 @@ public:
     /// Throws: Error(errc::invalid_argument) when it is not a rank of the world.
     [[nodiscard]] Rank rank(int rank) const;
 
+    /// How many ranks meet here.
     [[nodiscard]] int world_size() const noexcept { return place_->world_size; }
 
 private:

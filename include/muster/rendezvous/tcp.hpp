@@ -30,11 +30,11 @@ namespace muster::inline v0_1 {
 /// the address is loopback): through a file in $XDG_RUNTIME_DIR/muster-UID, or /tmp/muster-UID, named by the job. Else
 /// the program tells them: `on_serving` gives it to rank 0, and they are made with it.
 struct TcpRendezvous {
-    std::string host;
-    std::uint16_t port = 0;
-    std::optional<int> rank = {};
-    std::optional<int> world_size = {};
-    Environment environment = Environment::current();
+    std::string host;                                 ///< a name or address of rank 0's host
+    std::uint16_t port = 0;                           ///< 0: any that is free
+    std::optional<int> rank = {};                     ///< the launcher's when not given
+    std::optional<int> world_size = {};               ///< the launcher's when not given
+    Environment environment = Environment::current(); ///< whose variables count
 
     /// Called on rank 0 once it serves, with the address and port at which it does.
     std::function<void(const Endpoint&)> on_serving = {};

@@ -71,11 +71,14 @@ private:
     /// The others wait for a verdict: rank 0's own error is one.
     void tell(const Error& error) {
         const Finding finding{error.code(), error.stage(), std::string(error.text()), error.ranks()};
+        const bool of_store = error.stage() == Stage::store; // which hardly tells anybody any more
+        if (!of_store && options_.log) options_.log(error.what());
         try {
             publish(finding.encode(), Deadline::after(listening_time), {});
         } catch (const Error&) {
             return; // the store itself failed: the others notice that, and the first error is the one to throw
         }
+        if (!of_store) finding.raise(0);
     }
 
     [[nodiscard]] Session meet() {

@@ -11,10 +11,11 @@
 
 namespace muster::inline v0_1 {
 
+/// How a roll is called.
 struct RollCallOptions {
-    Deadline deadline;
+    Deadline deadline;                   ///< of the wait for all ranks
     std::chrono::milliseconds timeout{}; ///< length of the wait, for texts
-    LogSink log = {};
+    LogSink log = {};                    ///< hears who is missing, and the error that all ranks throw
 
     /// The store began with this roll call, because rank 0's process serves it: nothing in it is of an earlier run, it
     /// sees who disconnects, and it ends with rank 0. Must be the same on all ranks.

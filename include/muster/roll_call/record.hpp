@@ -22,21 +22,22 @@ namespace muster::inline v0_1 {
 
 /// What a rank tells all others about itself in the roll call.
 struct Record {
+    /// As the launcher says.
     int rank = 0;
     int world_size = 1;
-    int local_rank = -1; ///< -1: the launcher does not tell
-    int local_size = -1;
-    std::string nonce;   ///< drawn anew by each process for each roll call
-    std::string host;    ///< host name
-    std::string boot_id; ///< the kernel's boot id: host names repeat in containers and images
-    int pid = 0;
-    std::string launcher;
-    std::string launch_sources; ///< the variables that rank and world size came from
-    int protocol = protocol_version;
-    std::string library = std::string(version);
-    std::string backend;
-    std::string mesh;   ///< axes, extents and order
-    std::string device; ///< what the backend says of the device it runs on
+    int local_rank = -1;                        ///< -1: the launcher does not tell
+    int local_size = -1;                        ///< -1: the launcher does not tell
+    std::string nonce;                          ///< drawn anew by each process for each roll call
+    std::string host;                           ///< host name
+    std::string boot_id;                        ///< the kernel's boot id: host names repeat in containers and images
+    int pid = 0;                                ///< in the process's own namespace
+    std::string launcher;                       ///< its name
+    std::string launch_sources;                 ///< the variables that rank and world size came from
+    int protocol = protocol_version;            ///< of the roll call
+    std::string library = std::string(version); ///< version of muster
+    std::string backend;                        ///< its name
+    std::string mesh;                           ///< axes, extents and order
+    std::string device;                         ///< what the backend says of the device it runs on
 
     std::string exclusive; ///< a device that no two ranks may share, by a name that is the same everywhere; or empty
     std::string device_source; ///< what chose the device
@@ -46,12 +47,14 @@ struct Record {
 
     /// Set when the rank failed before the roll call: it comes only to tell.
     struct Failure {
+        /// As of the Error.
         errc code = errc::backend;
         Stage stage = Stage::device;
         std::string text;
     };
-    std::optional<Failure> failure;
+    std::optional<Failure> failure; ///< nothing: all is well so far
 
+    /// Of one process and one roll call.
     friend bool operator==(const Record& a, const Record& b) { return a.nonce == b.nonce; }
 };
 

@@ -22,8 +22,8 @@ namespace muster::inline v0_1 {
 /// What the roll call gives: every rank is here once and agrees. All keys of a session stand under its id, which no
 /// other run of the job has ever used, so that nothing that an earlier run left in the store counts.
 struct Session {
-    std::string id = {};
-    int rank = 0;
+    std::string id = {};              ///< 128 random bits of rank 0's
+    int rank = 0;                     ///< of this process
     int size = 1;                     ///< of the world
     std::string self = {};            ///< this process, as host:pid
     std::string rank_0 = {};          ///< the process of rank 0
@@ -31,9 +31,11 @@ struct Session {
     std::vector<Record> records = {}; ///< index = rank; elsewhere than on rank 0 empty until fetch_records
 
     std::chrono::milliseconds timeout{}; ///< length of init's wait, for texts
-    LogSink log = {};
+    LogSink log = {};                    ///< hears of what all ranks throw
 
+    /// Number of ranks.
     [[nodiscard]] int world_size() const noexcept { return size; }
+    /// The key of this session that is called so.
     [[nodiscard]] std::string key(std::string_view name) const { return fmt::format("{}/{}", id, name); }
 };
 

@@ -7,6 +7,7 @@
 #include <muster/roll_call/outcome.hpp>
 #include <muster/roll_call/session.hpp>
 #include <muster/store/any_store.hpp>
+#include <muster/store/thread.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -24,7 +25,7 @@ namespace muster::inline v0_1::detail {
 class FailureWatch {
 public:
     FailureWatch(AnyStore& store, const Session& session, std::function<void()> interrupt)
-        : thread_([this, &store, &session, interrupt = std::move(interrupt)] {
+        : thread_(start_thread([this, &store, &session, interrupt = std::move(interrupt)] {
               using namespace std::chrono_literals;
               const std::vector<std::string> outcome{outcome_key(session)};
               try {
@@ -34,7 +35,7 @@ public:
               } catch (const std::exception&) {
                   interrupt(); // a failure; or the store is gone, and with it rank 0; or there is no memory
               }
-          }) {}
+          })) {}
 
     FailureWatch(const FailureWatch&) = delete;
     FailureWatch& operator=(const FailureWatch&) = delete;

@@ -25,6 +25,7 @@ public:
     /// Owns no store, as after a move.
     AnyStore() noexcept = default;
 
+    /// Owns `store`.
     template <class S>
     requires(!std::same_as<S, AnyStore> && detail::HasStoreOperations<S>) AnyStore(S store)
         : store_(std::make_unique<Model<S>>(std::move(store))) {}
@@ -55,6 +56,9 @@ public:
     }
     bool remove(std::string_view key, Deadline deadline) { return self().remove(key, deadline); }
     [[nodiscard]] std::int64_t num_keys(Deadline deadline) { return self().num_keys(deadline); }
+
+    /// For the roll call: tells the notes, then waits for `key`, with as few messages as the store can. Its value;
+    /// nothing at the deadline.
     [[nodiscard]] std::optional<std::string> exchange(const detail::Notes& notes, const std::string& key,
                                                       Deadline deadline) {
         return self().exchange(notes, key, deadline);

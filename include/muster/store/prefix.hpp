@@ -20,6 +20,7 @@ namespace muster::inline v0_1 {
 template <Store S>
 class PrefixStore {
 public:
+    /// The view of `store` below `prefix`.
     PrefixStore(S store, std::string prefix) : store_(std::move(store)), prefix_(std::move(prefix) + '/') {}
 
     void set(std::string_view key, std::string_view value, Deadline deadline) {
@@ -49,6 +50,8 @@ public:
     }
     bool remove(std::string_view key, Deadline deadline) { return store_.remove(full(key), deadline); }
     [[nodiscard]] std::int64_t num_keys(Deadline deadline) { return store_.num_keys(deadline); }
+
+    /// As AnyStore::exchange.
     [[nodiscard]] std::optional<std::string> exchange(detail::Notes notes, const std::string& key, Deadline deadline) {
         for (std::string& each : notes.append_keys) each.insert(0, prefix_);
         for (std::string& each : notes.set_keys) each.insert(0, prefix_);

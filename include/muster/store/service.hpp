@@ -32,6 +32,7 @@
 
 namespace muster::inline v0_1 {
 
+/// What a TcpStoreServer lets its clients take.
 struct TcpStoreServerOptions {
     /// A client that sent part of a request, or has replies to read, and then does nothing for so long is dropped.
     std::chrono::milliseconds stall_timeout = std::chrono::seconds(30);

@@ -219,7 +219,7 @@ private:
 
     [[nodiscard]] std::optional<std::string> ask(const std::string& message, const std::string& key,
                                                  Deadline deadline) {
-        const Act act{"waiting for", key};
+        const Act act{"waiting for the other ranks"};
         channel_.require_ready(act, detail::telling_deadline(deadline));
         // The notes are told even where there is no time to wait any more.
         deadline = std::max(deadline, Deadline::after(std::chrono::milliseconds(1)));

@@ -51,6 +51,7 @@ public:
     /// Disconnects everybody. Blocks: no longer than the thread takes to notice.
     ~TcpStoreServer() { close(); }
 
+    /// The port at which it listens.
     [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
 
     /// How many clients are connected and have shown that they speak the protocol.

@@ -61,8 +61,8 @@ struct Axis {
     static_assert(Extent >= 1 || Extent == dynamic,
                   "muster: the extent of an axis must be at least 1; for an extent known at run time write Axis<Tag>");
 
-    using tag = Tag;
-    static constexpr int extent = Extent;
+    using tag = Tag;                      ///< what it is for
+    static constexpr int extent = Extent; ///< number of ranks, or `dynamic`
 };
 
 namespace detail {

@@ -46,7 +46,7 @@ inline constexpr std::array<std::string_view, 5> standard_names{Tp::name, Cp::na
 /// Standard axes in an order, the slowest first, as the arguments of a Topology stand. See megatron_order.
 struct AxisOrder {
     std::array<std::size_t, detail::standard_names.size()> axes{}; ///< places in tp, cp, ep, dp, pp
-    std::size_t count = 0;
+    std::size_t count = 0;                                         ///< how many of them are named
 
     /// Name of the axis at `place`; 0 is the slowest.
     [[nodiscard]] constexpr std::string_view name(std::size_t place) const {

@@ -25,6 +25,7 @@ requires(sizeof...(Replicated) > 0 && MeshWith<Mesh, Replicated...>)
     return ((mesh.template coordinate<Replicated>() == 0) && ...);
 }
 
+/// Along dp and cp.
 template <MeshWith<Dp, Cp> Mesh>
 [[nodiscard]] bool is_canonical_replica(const Mesh& mesh) {
     return is_canonical_replica<Dp, Cp>(mesh);
@@ -32,9 +33,9 @@ template <MeshWith<Dp, Cp> Mesh>
 
 /// The parts of a checkpoint file's name that are the same on all ranks.
 struct CheckpointName {
-    std::string_view prefix = "model"; ///< may begin with folders
-    std::string_view extension = ".bin";
-    std::optional<std::uint64_t> step = {};
+    std::string_view prefix = "model";      ///< may begin with folders
+    std::string_view extension = ".bin";    ///< with its dot
+    std::optional<std::uint64_t> step = {}; ///< of the training; none: not in the name
 };
 
 namespace detail {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <muster/mesh/extents.hpp>
+#include <muster/mesh/group_shape.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -7,6 +8,7 @@
 #include <array>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 using Catch::Matchers::ContainsSubstring;
 using muster::dynamic;
@@ -56,6 +58,12 @@ TEST_CASE("extents come from the constructor, the environment and the world size
     CHECK(fit<Open>(launch_of(8, {{"TP_SIZE", "4"}, {"CP_SIZE", "1"}}), {.tp = 2}).extents() == Dims{4, 2, 1});
     CHECK(fit<Topology3D<2, dynamic, 1>>(launch_of(8)).extents() == Dims{4, 2, 1});
     CHECK(fit<Static>(launch_of(4)).extents() == Dims{2, 2, 1});
+}
+
+TEST_CASE("WORLD_SIZE is no axis' extent") {
+    // A rendezvous of the program's own may have another world than the launcher.
+    using Group = muster::Topology<muster::Axis<muster::World>>;
+    CHECK(fit<Group>(launch_of(2, {{"WORLD_SIZE", "8"}})).size() == 2);
 }
 
 TEST_CASE("a fixed extent must not be contradicted") {

@@ -302,6 +302,38 @@ TEST_CASE("a verdict on a world of another size is refused") {
     }
 }
 
+TEST_CASE("an error of rank 0's own is everybody's, and is logged once") {
+    const bool fresh = GENERATE(false, true);
+    const MemoryStore store;
+    std::mutex mutex;
+    std::vector<std::string> logged;
+    const auto all = world(3);
+    std::vector<std::future<End>> threads;
+    for (const Record& each : all)
+        threads.push_back(std::async(std::launch::async, [&, each] {
+            AnyStore any{MemoryStore(store)};
+            auto mine = options(
+                10s,
+                [&](std::string_view line) {
+                    const std::lock_guard lock(mutex);
+                    logged.emplace_back(line);
+                },
+                fresh);
+            mine.combine = [](const std::vector<std::string>&) -> std::string {
+                throw Error(errc::backend, muster::Stage::communicator, "no answer can be made of this");
+            };
+            try {
+                return End{each.rank, call_roll(any, each, "payload", mine), {}, {}, {}, false, false};
+            } catch (const Error& error) {
+                return failed(each.rank, error);
+            }
+        }));
+    std::vector<End> ends;
+    for (auto& thread : threads) ends.push_back(thread.get());
+    check_refused(ends, errc::backend, {}, "no answer can be made of this");
+    CHECK(logged == std::vector<std::string>{"muster: no answer can be made of this"});
+}
+
 TEST_CASE("a rank with another mesh is named on every rank") {
     auto records = world(4);
     records[3].mesh = "dp=4";
