@@ -84,6 +84,8 @@ private:
     [[nodiscard]] Session meet() {
         using namespace std::chrono_literals;
         say_hello();
+        // On a fresh store nobody waits for a call to confirm: what has come so far can be looked at later.
+        if (options_.fresh) wait_for(absent(self_.world_size, {&self_}), deadline_.at_most(200ms));
         for (auto pause = options_.fresh ? 200ms : 10ms;; pause = std::min(2 * pause, 200ms)) {
             read_roll();
             read_states();
@@ -111,7 +113,7 @@ private:
     /// Takes new entries into entries_, and answers them where they must confirm.
     void read_roll() {
         // Rank 0 of an earlier attempt may have cleared the roll under this one.
-        if (!has(store_, std::string(roll_key), grace_)) return say_hello();
+        if (!options_.fresh && !has(store_, std::string(roll_key), grace_)) return say_hello();
         const std::string list = store_.get(roll_key, grace_);
         // A fresh roll only grows.
         std::string_view rest = list;
