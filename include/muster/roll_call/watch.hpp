@@ -9,6 +9,7 @@
 #include <muster/store/any_store.hpp>
 #include <muster/store/thread.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -29,8 +30,12 @@ public:
               using namespace std::chrono_literals;
               const std::vector<std::string> outcome{outcome_key(session)};
               try {
-                  do raise_failures(store, session, Deadline::after(listening_time));
-                  while (!stop_ && !store.wait(outcome, Deadline::after(50ms)));
+                  // Who ends the watch waits for the end of a pause: short ones first, for connecting may be quick.
+                  auto pause = 2ms;
+                  do {
+                      raise_failures(store, session, Deadline::after(listening_time));
+                      pause = std::min(2 * pause, 50ms);
+                  } while (!stop_ && !store.wait(outcome, Deadline::after(pause)));
                   if (!stop_) interrupt();
               } catch (const std::exception&) {
                   interrupt(); // a failure; or the store is gone, and with it rank 0; or there is no memory
