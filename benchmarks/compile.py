@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "tests/structure"))
 import include_graph  # noqa: E402
 from headers import library_flags  # noqa: E402
 
-ROUNDS = 7
+ROUNDS = 5
 BUDGETS = {"muster/topology.hpp": 1.3, "muster/muster.hpp": 2.0}
 UMBRELLAS = ["topology.hpp", "muster.hpp", "gloo.hpp"]
 TORCH = ["torch/csrc/distributed/c10d/TCPStore.hpp", "torch/csrc/distributed/c10d/ProcessGroupGloo.hpp"]

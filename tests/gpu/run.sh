@@ -125,7 +125,8 @@ compile_cuda() {
     local program nvcc
     program=$build/$(basename "$1" .cpp)
     if [ -n "$stand_in" ]; then
-        flags+=(-DEXAMPLE_CPU_REACHES_GPU_MEMORY) compile "$1"
+        local flags=("${flags[@]}" -DEXAMPLE_CPU_REACHES_GPU_MEMORY)
+        compile "$1"
         return
     fi
     nvcc=$(PATH=$PATH:$cuda/bin type -P nvcc) || return 0

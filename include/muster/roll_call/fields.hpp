@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 namespace muster::inline v0_1::detail {
 
@@ -50,7 +51,8 @@ public:
         return failure == std::errc() && end == text.data() + text.size() ? value : otherwise;
     }
 
-    [[nodiscard]] const std::string& encode() const noexcept { return bytes_; }
+    [[nodiscard]] const std::string& encode() const& noexcept { return bytes_; }
+    [[nodiscard]] std::string encode() && noexcept { return std::move(bytes_); }
 
     /// Makes room for what is about to be set.
     void reserve(std::size_t bytes) { bytes_.reserve(bytes); }
