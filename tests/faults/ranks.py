@@ -222,6 +222,22 @@ def stalled_after_a_late_start():
         ended_with_error(early, 8 + LISTENING)
 
 
+def killed_rank_0_while_the_axes_are_made():
+    """Its store goes with it, and the others wait for a rank that does not come: they end at once all the same."""
+    with Group() as group:
+        ranks = group.ranks([worker, "--timeout", 30000, "--tp", 2, "--stall", 60000], range(4), 4, free_port(),
+                            {"MUSTER_FAULT_RANK": 3})
+        time.sleep(3)
+        ranks[0].kill()
+        killed = time.monotonic()
+        group.wait(10, ranks[1:3])
+        require(time.monotonic() - killed < 2 + SLOW_MACHINE, "they waited")
+        for rank in ranks[1:3]:
+            require(rank.code == ERROR, f"{rank.name} ended with {rank.code}")
+            require("lost the store" in rank.error or "lost the connection to rank 0" in rank.error
+                    or "remote process exited" in rank.error, rank.error)
+
+
 def killed_at_connect():
     with Group() as group:
         ranks = group.ranks([worker, "--timeout", 3000], range(4), 4, free_port(), r2=["--die-connect"])
@@ -376,6 +392,7 @@ if __name__ == "__main__":
             doubled_rank_in_place_of_another, doubled_rank_0_on_a_served_store, doubled_rank_0_that_serves,
             another_world_size, another_world_size_and_a_rank_outside, another_mesh,
             a_mesh_that_does_not_fit_on_one_rank, a_mesh_that_fits_nobody, failed_device, failed_connect,
-            failed_connect_of_rank_0, stalled_after_a_late_start, killed_at_connect, killed_at_any_store_operation, restart_on_a_dirty_store,
+            failed_connect_of_rank_0, stalled_after_a_late_start, killed_rank_0_while_the_axes_are_made, killed_at_connect,
+            killed_at_any_store_operation, restart_on_a_dirty_store,
             restart_with_another_world_size, one_process_too_many, strangers_on_the_port,
             something_else_on_the_port)}))

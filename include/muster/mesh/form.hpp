@@ -80,8 +80,13 @@ template <Backend B, class Grid>
 void make_axes(Communicators<B>& all, const Grid& topology, AnyStore& store, const Session& session,
                Deadline deadline) {
     constexpr bool watches = requires { all.world().set_watch(OutcomeCheck(store, session)); };
-    if constexpr (watches)
-        if (topology.size() > 1) all.world().set_watch(OutcomeCheck(store, session));
+    std::optional<FailureWatch> watch; // for a communicator that does not look itself
+    if (topology.size() > 1) {
+        if constexpr (watches)
+            all.world().set_watch(OutcomeCheck(store, session));
+        else
+            watch.emplace(store, session, [&all] { all.world().abort(); });
+    }
     (void)MeshView<Grid, B>(all, topology, session.rank, deadline);
     if constexpr (watches) all.world().set_watch(nullptr);
 }
