@@ -147,7 +147,7 @@ def verdicts(rows):
         yield f"answer to {ranks} ranks / floor", row["answered"] / row["floor_ms"], BUDGET_FLOOR
         yield f"roll call of {ranks} ranks / floor of two messages", row["muster_ms"] / row["floor_both_ms"], BUDGET_FLOOR
         if row["torch_ms"] is not None:
-            yield f"floor of {ranks} ranks / torch", row["floor_ms"] / row["torch_ms"], BUDGET_TORCH
+            yield f"floor of two messages, {ranks} ranks / torch", row["floor_both_ms"] / row["torch_ms"], BUDGET_TORCH
     yield "roll call of 1024 ranks / of 256", calls[1024]["muster_ms"] / calls[256]["muster_ms"], BUDGET_GROWTH
     yield "waits of a rank", max(row["waits_per_rank"] for row in calls.values()), BUDGET_WAITS
     for row in rows:

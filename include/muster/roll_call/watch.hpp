@@ -34,7 +34,7 @@ public:
                   auto pause = 2ms;
                   do {
                       raise_failures(store, session, Deadline::after(listening_time));
-                      pause = std::min(2 * pause, 50ms);
+                      pause = std::min(2 * pause, 20ms);
                   } while (!stop_ && !store.wait(outcome, Deadline::after(pause)));
                   if (!stop_) interrupt();
               } catch (const std::exception&) {
