@@ -2,10 +2,13 @@
 """Hosts of a test: network namespaces with addresses of their own, on one bridge. They go with the test."""
 
 import os
+import pathlib
 import shutil
 import subprocess
+import sys
+import time
 
-from processes import skip
+from processes import clean_environment, skip
 
 
 def ip(*words):
@@ -32,12 +35,6 @@ class Host:
     def run(self, *command):
         """The command as it starts on this host."""
         return ["ip", "netns", "exec", self.name, *command]
-
-    def delay(self, *netem):
-        """False where this kernel cannot."""
-        tc = shutil.which("tc")
-        return tc and subprocess.run(self.run(tc, "qdisc", "add", "dev", "eth0", "root", "netem", *netem),
-                                     capture_output=True, check=False).returncode == 0
 
     def cut(self):
         ip("-n", self.name, "link", "set", "eth0", "down")
@@ -72,3 +69,17 @@ class Hosts:
         for name in [*(host.name for host in self.hosts), self.net]:
             subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
         return False
+
+
+def line(group, near, far, delay_ms, loss_percent):
+    """A slow and lossy line between two hosts, besides their bridge; its addresses there. None where there is no TUN."""
+    if not pathlib.Path("/dev/net/tun").exists():
+        return None
+    addresses = "10.78.0.1", "10.78.0.2"
+    process = group.start([sys.executable, pathlib.Path(__file__).with_name("line.py"), near.name, f"{addresses[0]}/24",
+                           far.name, f"{addresses[1]}/24", delay_ms, loss_percent], clean_environment(), "line")
+    while "ready" not in process.stdout:
+        if process.poll() is not None:
+            return None
+        time.sleep(0.01)
+    return addresses
