@@ -60,7 +60,7 @@ public:
         const std::vector<std::string> payloads = detail::payloads(session);
         std::vector<int> ranks(static_cast<std::size_t>(session.size));
         std::iota(ranks.begin(), ranks.end(), 0);
-        const detail::FailureWatch watch(store, session, [this] { endpoint_->interrupt(); });
+        const detail::FailureWatch watch(store, session, deadline, [this] { endpoint_->interrupt(); });
         return Communicator(endpoint_->connect(payloads, deadline), std::move(ranks), communicator_options());
     }
 

@@ -79,13 +79,13 @@ void describe_device(const B& backend, Record& record) {
 template <Backend B, class Grid>
 void make_axes(Communicators<B>& all, const Grid& topology, AnyStore& store, const Session& session,
                Deadline deadline) {
-    constexpr bool watches = requires { all.world().set_watch(OutcomeCheck(store, session)); };
+    constexpr bool watches = requires { all.world().set_watch(OutcomeCheck(store, session, deadline)); };
     std::optional<FailureWatch> watch; // for a communicator that does not look itself
     if (topology.size() > 1) {
         if constexpr (watches)
-            all.world().set_watch(OutcomeCheck(store, session));
+            all.world().set_watch(OutcomeCheck(store, session, deadline));
         else
-            watch.emplace(store, session, [&all] { all.world().abort(); });
+            watch.emplace(store, session, deadline, [&all] { all.world().abort(); });
     }
     (void)MeshView<Grid, B>(all, topology, session.rank, deadline);
     if constexpr (watches) all.world().set_watch(nullptr);

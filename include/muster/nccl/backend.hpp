@@ -122,7 +122,7 @@ public:
         const NcclConfig& config = options_.nccl.world;
         world_ =
             std::make_shared<detail::NcclState>(group_of_ranks("world"), limits(), detail::nccl_names(config, "world"));
-        world_->set_watch(detail::OutcomeCheck(store, session));
+        world_->set_watch(detail::OutcomeCheck(store, session, deadline));
         try {
             detail::initialize_nccl(*world_, ids, config, deadline);
         } catch (const Error& error) {

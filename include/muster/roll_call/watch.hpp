@@ -25,15 +25,16 @@ namespace muster::inline v0_1::detail {
 /// blocking connect ends long before its deadline. The store belongs to the watch meanwhile.
 class FailureWatch {
 public:
-    FailureWatch(AnyStore& store, const Session& session, std::function<void()> interrupt)
-        : thread_(start_thread([this, &store, &session, interrupt = std::move(interrupt)] {
+    /// `deadline` is that of the connecting: a question to the store may take as long, over a bad line.
+    FailureWatch(AnyStore& store, const Session& session, Deadline deadline, std::function<void()> interrupt)
+        : thread_(start_thread([this, &store, &session, deadline, interrupt = std::move(interrupt)] {
               using namespace std::chrono_literals;
               const std::vector<std::string> outcome{outcome_key(session)};
               try {
                   // Who ends the watch waits for the end of a pause: short ones first, for connecting may be quick.
                   auto pause = 2ms;
                   do {
-                      raise_failures(store, session, Deadline::after(listening_time));
+                      raise_failures(store, session, deadline.extended_by(listening_time));
                       pause = std::min(2 * pause, 20ms);
                   } while (!stop_ && !store.wait(outcome, Deadline::after(pause)));
                   if (!stop_) interrupt();
@@ -59,18 +60,23 @@ private:
 /// it is gone. Asks the store now and then only.
 class OutcomeCheck {
 public:
-    OutcomeCheck(AnyStore& store, const Session& session) : store_(store), session_(session) {}
+    /// `deadline`: as for FailureWatch.
+    OutcomeCheck(AnyStore& store, const Session& session, Deadline deadline)
+        : store_(store),
+          session_(session),
+          deadline_(deadline.extended_by(listening_time)) {}
 
     void operator()() {
         using namespace std::chrono_literals;
         if (!next_.expired()) return;
-        raise_failures(store_, session_, Deadline::after(listening_time));
+        raise_failures(store_, session_, deadline_);
         next_ = Deadline::after(20ms);
     }
 
 private:
     AnyStore& store_;
     const Session& session_; ///< outlives the connecting, which this is for
+    Deadline deadline_;
     Deadline next_ = Deadline::after(std::chrono::milliseconds(20));
 };
 

@@ -543,11 +543,11 @@ TEST_CASE("a watch calls when another rank fails, and only then") {
     {
         std::atomic<int> calls = 0;
         {
-            const muster::detail::FailureWatch quiet(watched, session, [&] { ++calls; });
+            const muster::detail::FailureWatch quiet(watched, session, Deadline::after(20s), [&] { ++calls; });
         }
         CHECK(calls == 0);
     }
-    const muster::detail::FailureWatch watch(watched, session, [&] { called.set_value(); });
+    const muster::detail::FailureWatch watch(watched, session, Deadline::after(20s), [&] { called.set_value(); });
     AnyStore other{MemoryStore(store)};
     other.set(session.key("outcome"), "failure", Deadline::after(1s));
     CHECK(interrupted.wait_for(10s) == std::future_status::ready);
