@@ -88,7 +88,8 @@ private:
         }
     }
 
-    [[nodiscard]] std::optional<std::string> tell_and_wait(const Notes& notes, const std::string& key, Deadline until) {
+    [[nodiscard]] std::optional<std::string> tell_and_wait(Notes notes, const std::string& key, Deadline until) {
+        notes.told_by = options_.deadline;
         try {
             return exchange(store_, notes, key, until);
         } catch (const Error& error) {

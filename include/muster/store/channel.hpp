@@ -140,11 +140,12 @@ public:
         return true;
     }
 
-    /// The same with a GET of the key behind the WAIT; its value, or nothing at the deadline.
-    [[nodiscard]] std::optional<std::string> wait_and_get(std::string_view requests, const Act& act,
-                                                          Deadline deadline) {
+    /// The same with a GET of the key behind the WAIT; its value, which may come until `late`, or nothing at the
+    /// deadline.
+    [[nodiscard]] std::optional<std::string> wait_and_get(std::string_view requests, const Act& act, Deadline deadline,
+                                                          Deadline late) {
         if (!wait(requests, act, deadline, true)) return std::nullopt;
-        std::string value = receive_value(act, deadline.extended_by(std::chrono::seconds(1)));
+        std::string value = receive_value(act, late);
         if (value.empty()) broken(act, "it sent an empty value");
         proven_ = true;
         return value;

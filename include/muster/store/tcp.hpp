@@ -171,15 +171,16 @@ public:
             message.next(Opcode::set).key(notes.set_keys[i]).value(notes.set_values[i]);
         message.next(Opcode::wait).count(1).key(key);
         if (server_ == StoreServer::muster) message.next(Opcode::get).key(key);
+        const Deadline late = detail::telling_deadline(notes, deadline);
         try {
-            auto value = ask(message.bytes(), key, deadline);
+            auto value = ask(message.bytes(), key, deadline, late);
             if (value || channel_.proves_itself()) return value;
         } catch (const Error&) {
             if (!channel_.unproven()) throw;
         }
         // What was told is lost with a server that never answered; connecting in full says what is there.
         channel_.prove();
-        return ask(message.bytes(), key, deadline);
+        return ask(message.bytes(), key, deadline, late);
     }
 
     [[nodiscard]] std::int64_t num_keys(Deadline deadline) {
@@ -217,15 +218,16 @@ private:
         return request;
     }
 
-    [[nodiscard]] std::optional<std::string> ask(const std::string& message, const std::string& key,
-                                                 Deadline deadline) {
+    /// `late`: for all that does not wait for others.
+    [[nodiscard]] std::optional<std::string> ask(const std::string& message, const std::string& key, Deadline deadline,
+                                                 Deadline late) {
         const Act act{"waiting for the other ranks"};
-        channel_.require_ready(act, detail::telling_deadline(deadline));
+        channel_.require_ready(act, late);
         // The notes are told even where there is no time to wait any more.
         deadline = std::max(deadline, Deadline::after(std::chrono::milliseconds(1)));
-        if (server_ == StoreServer::muster) return channel_.wait_and_get(message, act, deadline);
+        if (server_ == StoreServer::muster) return channel_.wait_and_get(message, act, deadline, late);
         if (!channel_.wait(message, act, deadline)) return std::nullopt;
-        return get(key, detail::telling_deadline(deadline));
+        return get(key, late);
     }
 
     void require_present(std::span<const std::string> keys, Deadline deadline) {
