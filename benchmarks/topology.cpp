@@ -12,24 +12,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <new>
+#include <exception>
+#include <system_error>
 #include <vector>
 
-namespace {
-
-std::size_t taken = 0; // bytes
-
-} // namespace
-
-void* operator new(std::size_t size) {
-    taken += size;
-    if (void* const memory = std::malloc(size)) return memory; // NOLINT
-    throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }              // NOLINT
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); } // NOLINT
+std::uint64_t bytes_allocated_by_this_thread(); // allocations.cpp
 
 namespace {
 
@@ -50,7 +38,7 @@ Cost cost_of(int ranks, const Ask& ask) {
     for (int round = 0; round < rounds; ++round) {
         std::uint32_t random = 12345;
         int sum = 0;
-        const std::size_t before = taken;
+        const std::uint64_t before = bytes_allocated_by_this_thread();
         const auto began = std::chrono::steady_clock::now();
         for (int i = 0; i < questions; ++i) {
             random = random * 1664525 + 1013904223;
@@ -58,7 +46,8 @@ Cost cost_of(int ranks, const Ask& ask) {
         }
         const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - began;
         sink = sum;
-        best = {std::min(best.nanoseconds, took.count() / questions), static_cast<double>(taken - before) / questions};
+        const auto bytes = static_cast<double>(bytes_allocated_by_this_thread() - before);
+        best = {std::min(best.nanoseconds, took.count() / questions), bytes / questions};
     }
     return best;
 }

@@ -24,15 +24,15 @@ import json
 import os
 import pathlib
 import re
-import socket
 import statistics
 import subprocess
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+sys.path[:0] = [str(pathlib.Path(__file__).parents[1]), str(pathlib.Path(__file__).parents[2] / "tests/support")]
 import plot
 import results
+from processes import free_port
 
 SIZES = [8, 64, 256, 1024]
 RUNS = 7
@@ -100,12 +100,6 @@ def server_memory(programs, ranks):
     return {"bench": "server_memory", "ranks": ranks, "mib": most}
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def whole_process(programs, mpirun, python):
     launch = [mpirun, "--oversubscribe", *(["--allow-run-as-root"] if os.geteuid() == 0 else []), "-n", "8"]
     names = re.compile("RANK$|_RANK$|WORLD_SIZE$|LOCAL_SIZE$|^MASTER_|^(TP|DP|CP)_SIZE$|^OMPI_|^PMI|^SLURM_|^TORCHELASTIC_")
@@ -146,8 +140,6 @@ def verdicts(rows):
         # One message each way is what muster has until the answer; the commit is a second round.
         yield f"answer to {ranks} ranks / floor", row["answered"] / row["floor_ms"], BUDGET_FLOOR
         yield f"roll call of {ranks} ranks / floor of two messages", row["muster_ms"] / row["floor_both_ms"], BUDGET_FLOOR
-        if row["torch_ms"] is not None:
-            yield f"floor of two messages, {ranks} ranks / torch", row["floor_both_ms"] / row["torch_ms"], BUDGET_TORCH
     yield "roll call of 1024 ranks / of 256", calls[1024]["muster_ms"] / calls[256]["muster_ms"], BUDGET_GROWTH
     yield "waits of a rank", max(row["waits_per_rank"] for row in calls.values()), BUDGET_WAITS
     for row in rows:

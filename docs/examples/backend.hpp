@@ -59,15 +59,14 @@ inline void check(cudaError_t error) {
 template <class T>
 class Array {
 public:
-    explicit Array(const std::vector<T>& values) : size_(values.size()) {
-        allocate();
+    explicit Array(const std::vector<T>& values) : Array() {
+        allocate(values.size());
         check(cudaMemcpy(data_, values.data(), bytes(), cudaMemcpyHostToDevice));
     }
 
     [[nodiscard]] static Array zeros(std::size_t size) {
         Array array;
-        array.size_ = size;
-        array.allocate();
+        array.allocate(size);
         check(cudaMemset(array.data_, 0, array.bytes()));
         return array;
     }
@@ -97,7 +96,10 @@ public:
 
 private:
     Array() = default;
-    void allocate() { check(cudaMalloc(reinterpret_cast<void**>(&data_), bytes())); }
+    void allocate(std::size_t size) {
+        check(cudaMalloc(reinterpret_cast<void**>(&data_), size * sizeof(T)));
+        size_ = size;
+    }
     [[nodiscard]] std::size_t bytes() const noexcept { return size_ * sizeof(T); }
 
     T* data_ = nullptr;

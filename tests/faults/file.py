@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from processes import (DIED, ERROR, LISTENING, SLOW_MACHINE, Failure, Group, ended_with_error, free_port,  # noqa: E402
-                       main, one_text, rank_process, require)
+                       main, one_text, rank_process, require, until)
 
 worker = sys.argv[1]
 
@@ -51,13 +51,6 @@ class Folder:
             self.start(group, range(world_size), world_size)
             group.wait(30)
             require(all(rank.code == 0 for rank in group.all), f"exit codes {[rank.code for rank in group.all]}")
-
-
-def until(seen, what):
-    end = time.monotonic() + 20
-    while not seen():
-        require(time.monotonic() < end, f"never: {what}")
-        time.sleep(0.01)
 
 
 def all_well():

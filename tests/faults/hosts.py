@@ -140,26 +140,51 @@ def line_that_is_cut_while_connecting():
 
 
 @contextlib.contextmanager
-def names(hosts_file):
-    """/etc/hosts as every host of the test sees it."""
+def names():
+    """/etc/hosts as every host of the test sees it: what to start programs with, and a function that adds lines. None
+    where root may not mount."""
     with tempfile.NamedTemporaryFile("w", prefix="muster-hosts-") as file:
-        file.write("127.0.0.1 localhost\n" + hosts_file)
-        file.flush()
-        yield ["unshare", "--mount", "sh", "-c", f'mount --bind {file.name} /etc/hosts && exec "$@"', "sh"]
+        def add(lines):
+            file.write(lines)
+            file.flush()
+
+        see = ["unshare", "--mount", "sh", "-c", f'mount --bind {file.name} /etc/hosts && exec "$@"', "sh"]
+        add("127.0.0.1 localhost\n")
+        yield (see, add) if subprocess.run([*see, "true"], capture_output=True, check=False).returncode == 0 else None
+
+
+def start_at_name(group, near, far, see):
+    for node, host in enumerate((near, far)):
+        for local in range(RANKS):
+            group.start(host.run(*see, worker, "--timeout", 30000),
+                        clean_environment(RANK=node * RANKS + local, WORLD_SIZE=2 * RANKS, LOCAL_RANK=local,
+                                          LOCAL_WORLD_SIZE=RANKS, MASTER_ADDR="head", MASTER_PORT=PORT),
+                        f"rank {node * RANKS + local}")
 
 
 def name_of_two_families():
     """The name stands for an IPv6 address at which nobody listens, and for the IPv4 address that serves."""
-    with hosts.Hosts(2) as (near, far), names("fd77::99 head\n10.77.0.1 head\n") as see, Group() as group:
-        if subprocess.run([*see, "true"], capture_output=True, check=False).returncode != 0:
+    with hosts.Hosts(2) as (near, far), names() as named, Group() as group:
+        if not named:
             print("skipped: a name of two families: root may not mount here")
             return
-        for node, host in enumerate((near, far)):
-            for local in range(RANKS):
-                group.start(host.run(*see, worker, "--timeout", 30000),
-                            clean_environment(RANK=node * RANKS + local, WORLD_SIZE=2 * RANKS, LOCAL_RANK=local,
-                                              LOCAL_WORLD_SIZE=RANKS, MASTER_ADDR="head", MASTER_PORT=PORT),
-                            f"rank {node * RANKS + local}")
+        see, add = named
+        add("fd77::99 head\n10.77.0.1 head\n")
+        start_at_name(group, near, far, see)
+        all_well(group)
+
+
+def name_that_is_known_late():
+    """Rank 0, which is to serve there, asks again as the others do."""
+    with hosts.Hosts(2) as (near, far), names() as named, Group() as group:
+        if not named:
+            print("skipped: a name that is known late: root may not mount here")
+            return
+        see, add = named
+        start_at_name(group, near, far, see)
+        time.sleep(2)
+        require(all(rank.poll() is None for rank in group.all), "a rank did not wait for the name")
+        add("10.77.0.1 head\n")
         all_well(group)
 
 
@@ -177,4 +202,4 @@ if __name__ == "__main__":
     sys.exit(main({test.__name__.replace("_", " "): test for test in (
         ipv4, ipv6, folder, slow_and_lossy_line, host_that_is_missing, host_of_rank_0_that_is_missing,
         host_that_does_not_answer, line_that_is_cut_in_the_roll_call, line_that_is_cut_while_connecting,
-        name_of_two_families, name_that_nobody_knows)}))
+        name_of_two_families, name_that_is_known_late, name_that_nobody_knows)}))

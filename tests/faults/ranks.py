@@ -12,7 +12,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from processes import (DIED, ERROR, LISTENING, SLOW_MACHINE, Failure, Group, clean_environment,  # noqa: E402
-                       ended_with_error, free_port, main, one_text, rank_process, require)
+                       ended_with_error, free_port, main, one_text, rank_process, require, until_said)
 
 worker, store_server = sys.argv[1:3]
 
@@ -274,10 +274,7 @@ class served:
     def __enter__(self):
         self.group = Group()
         self.server = self.group.start([store_server], clean_environment(), "store server")
-        end = time.monotonic() + 10
-        while not self.server.stdout.strip():
-            require(time.monotonic() < end and self.server.poll() is None, "the store server does not start")
-            time.sleep(0.01)
+        until_said(self.server)
         port = int(self.server.stdout.split()[-1])
         return self.group, {"TORCHELASTIC_RUN_ID": "job", "TORCHELASTIC_USE_AGENT_STORE": "True"}, port
 

@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -19,8 +18,8 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
-from processes import (DIED, ERROR, LISTENING, SLOW_MACHINE, Failure, Group, clean_environment,  # noqa: E402
-                       ended_with_error, free_port, one_text, rank_process, require)
+from processes import (DIED, ERROR, LISTENING, Failure, Group, clean_environment,  # noqa: E402
+                       ended_with_error, free_port, one_text, rank_process, require, until_said)
 
 part, build = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
 parts = build / "parts"
@@ -87,23 +86,6 @@ def run(program, world, limit, *options, **more):
         return [figures_of(rank) for rank in ranks]
 
 
-def until(words, process, limit=60):
-    """Waits for a line of a process's output."""
-    end = time.monotonic() + limit
-    while words not in process.stdout.splitlines():
-        require(process.poll() is None, f"{process.name} ended before it said '{words}'")
-        require(time.monotonic() < end, f"{process.name} did not say '{words}' within {limit} s")
-        time.sleep(0.01)
-
-
-def until_line(server):
-    """Waits for the first line of a program that serves."""
-    end = time.monotonic() + 10
-    while not server.stdout.strip():
-        require(time.monotonic() < end and server.poll() is None, f"{server.name} does not start")
-        time.sleep(0.01)
-
-
 def shape(text):
     """The options of "2x1x2": TP, DP, CP."""
     tp, dp, cp = text.split("x")
@@ -165,9 +147,9 @@ def abort(mode):
     """How rank 0 gets out of an operation that rank 1 never joins."""
     with Group() as group:
         first, second = start(group, "abort", range(2), 2, free_port(), mode)
-        until("waiting", first)
+        until_said(first, "waiting", 60)
         if mode == "killed":
-            until("ready", second)
+            until_said(second, "ready", 60)
             second.kill()
         group.wait(60, [first])
         figures = figures_of(first)
@@ -340,7 +322,7 @@ def many_meshes():
     print(json.dumps(figures, indent=1), flush=True)
     with Group() as group:
         server = group.start([build / "store_server"], clean_environment(), "store server")
-        until_line(server)
+        until_said(server)
         ranks = start(group, "many_meshes", range(2), 2, int(server.stdout.split()[-1]),
                       *meshes(20 if few else 1000, 20), TORCHELASTIC_RUN_ID="many-meshes",
                       TORCHELASTIC_USE_AGENT_STORE="True")

@@ -17,7 +17,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import slurm  # noqa: E402
-from processes import Failure, Group, clean_environment, free_port, main, require, skip  # noqa: E402
+from processes import Group, clean_environment, free_port, main, require, skip  # noqa: E402
 
 backend, launcher, quickstart, *others = sys.argv[1:]
 NAME = "gloo" if backend == "gloo" else "nccl"

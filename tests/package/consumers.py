@@ -22,7 +22,7 @@ for folder in ("tests/support", "tests/structure", "include"):
     sys.path.insert(0, str(HERE.parents[1] / folder))
 import include_graph  # noqa: E402
 import single_header  # noqa: E402
-from processes import Group, clean_environment, free_port, main, require, skip  # noqa: E402,F401
+from processes import Group, clean_environment, main, require, skip  # noqa: E402
 
 WARNINGS = "-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror".split()
 RELEASE = ["include", "LICENSE", "README.md", "meson.build", "meson_options.txt", "subprojects/fmt.wrap"]

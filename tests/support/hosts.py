@@ -6,9 +6,8 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import time
 
-from processes import clean_environment, skip
+from processes import clean_environment, require, skip, until
 
 
 def ip(*words):
@@ -73,13 +72,9 @@ class Hosts:
 
 def line(group, near, far, delay_ms, loss_percent):
     """A slow and lossy line between two hosts, besides their bridge; its addresses there. None where there is no TUN."""
-    if not pathlib.Path("/dev/net/tun").exists():
-        return None
     addresses = "10.78.0.1", "10.78.0.2"
     process = group.start([sys.executable, pathlib.Path(__file__).with_name("line.py"), near.name, f"{addresses[0]}/24",
                            far.name, f"{addresses[1]}/24", delay_ms, loss_percent], clean_environment(), "line")
-    while "ready" not in process.stdout:
-        if process.poll() is not None:
-            return None
-        time.sleep(0.01)
-    return addresses
+    until(lambda: process.stdout or process.poll() is not None, "the line is there or has ended")
+    require(process.code in (None, 77), "the line does not work")
+    return addresses if process.code is None else None

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A line between two network namespaces that is slow and loses packets, whatever the kernel has: an Ethernet device in
-each, and this process between them. Says "ready" once both are there, and goes on until it is ended.
+each, and this process between them. Says "ready" once both are there, and goes on until it is ended; ends with 77 where
+there is no TUN.
 
 usage: line.py NAMESPACE ADDRESS NAMESPACE ADDRESS DELAY_MS LOSS_PERCENT
 """
@@ -26,7 +27,11 @@ def end_in(namespace, address):
     with open(f"/run/netns/{namespace}", "rb") as there:
         if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), f"setns {namespace}")
-    end = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    try:
+        end = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        sys.exit(77)
     fcntl.ioctl(end, TUNSETIFF, struct.pack("16sH22x", DEVICE.encode(), IFF_TAP | IFF_NO_PI))
     subprocess.run(["ip", "addr", "add", address, "dev", DEVICE], check=True)
     subprocess.run(["ip", "link", "set", DEVICE, "up"], check=True)

@@ -40,14 +40,33 @@ def clean_environment(**more):
 
 def free_port():
     """A port that nobody listens on now, below those that the system hands out to whoever connects (from 32768 on)."""
-    while True:
-        port = random.randrange(20000, 32768)
+    for port in random.sample(range(20000, 32768), 100):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
             return port
+    raise Failure("100 ports are all taken")
+
+
+def until(seen, what, seconds=20):
+    """Waits for a condition, which the test fails without."""
+    end = time.monotonic() + seconds
+    while not seen():
+        require(time.monotonic() < end, f"not within {seconds} s: {what}")
+        time.sleep(0.01)
+
+
+def until_said(process, line=None, seconds=10):
+    """Waits for a line of a process's output; for the first one where none is given."""
+    def said():
+        lines = process.stdout.splitlines()
+        found = line in lines if line else bool(lines)
+        require(found or process.poll() is None, f"{process.name} ended before it said '{line or 'anything'}'")
+        return found
+
+    until(said, f"'{line or 'a word'}' of {process.name}", seconds)
 
 
 class Process:

@@ -145,6 +145,11 @@ std::uint16_t free_port() {
     throw std::runtime_error("errors: no port is free");
 }
 
+/// The store at which the ranks meet, where the roll call has its keys.
+muster::PrefixStore<muster::TcpStore> store_at(std::uint16_t port, muster::Deadline deadline) {
+    return {muster::TcpStore("127.0.0.1", port, deadline), "muster/guide"};
+}
+
 /// Processes of one job, all on this host, with the variables that torchrun sets. They are gone when it ends.
 class Job {
 public:
@@ -187,12 +192,10 @@ public:
         kill(index);
     }
 
-    /// Waits until rank 0's store has a key of the roll call, and then a little.
-    void await(std::string_view key, std::chrono::milliseconds more = 0ms) const {
+    /// Waits until rank 0's store has a key, of the roll call or `stays`.
+    void await(std::string_view key) const {
         const auto soon = muster::Deadline::after(20s);
-        muster::PrefixStore store(muster::TcpStore("127.0.0.1", port_, soon), "muster/guide");
-        (void)store.get(key, soon);
-        std::this_thread::sleep_for(more);
+        (void)store_at(port_, soon).get(key, soon);
     }
 
     /// Waits for a process.
@@ -310,10 +313,12 @@ auto form(std::chrono::milliseconds timeout = 20s) {
     };
 }
 
-/// What a rank does: forms a mesh, if it can, and stays until it is killed.
+/// What a rank does: forms a mesh, if it can, says so in the store, and stays until it is killed.
 template <class M>
 void stay(const Environment& environment) {
     const M mesh(muster::EnvRendezvous{.environment = environment}, within(20s));
+    const auto soon = muster::Deadline::after(20s);
+    store_at(mesh.launch().endpoint.value().port, soon).set("stays", "yes", soon);
     ::pause();
 }
 
@@ -621,7 +626,7 @@ void kill_rank_2() {
         std::vector<float> gradients(1024);
         mesh.world().recv(gradients, 2);
     });
-    training.await("formed", 1s);
+    training.await("stays");
     training.kill(2);
     for (const End& end : training.ends()) require(end.about == std::vector{2}, end.text);
     show(errc::connection, training.end_of(0));
@@ -631,7 +636,10 @@ void kill_rank_2() {
 void kill_rank_0() {
     Job early(4);
     for (const int rank : {0, 1, 2}) early.start(rank, form<Mesh<2, 2>>());
-    for (const auto* each : {"hello/1", "hello/2"}) early.await(each, 500ms);
+    for (const auto* each : {"hello/1", "hello/2"}) early.await(each);
+    // Until they have heard from the store: who has not, looks for another. They ask again in pauses, which leave no
+    // trace.
+    std::this_thread::sleep_for(1s);
     early.kill(0);
     show(errc::connection, early.end_of(1));
 }

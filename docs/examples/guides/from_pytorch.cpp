@@ -16,72 +16,14 @@
 #include <span>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <vector>
+
+#include "gpu.hpp"
 
 namespace {
 
+using namespace example;                  // Array, Values, Stream, Event, filled, expect
 using Mesh = muster::DeviceMesh<2, 2, 2>; // TP, DP, CP; rank = (dp * TP + tp) * CP + cp
-
-void check(cudaError_t error) {
-    if (error != cudaSuccess) throw std::runtime_error(cudaGetErrorString(error));
-}
-
-void expect(bool right, std::string_view what) {
-    if (!right) throw std::runtime_error(std::string(what) + ": a wrong number");
-}
-
-/// Memory of the current GPU: what a tensor is there.
-template <class T>
-class Array {
-public:
-    explicit Array(const std::vector<T>& values) : size_(values.size()) {
-        check(cudaMalloc(reinterpret_cast<void**>(&data_), size_ * sizeof(T)));
-        check(cudaMemcpy(data_, values.data(), size_ * sizeof(T), cudaMemcpyHostToDevice));
-    }
-    Array(std::size_t size, T value) : Array(std::vector<T>(size, value)) {}
-    Array(const Array&) = delete;
-    Array& operator=(const Array&) = delete;
-    ~Array() { (void)cudaFree(data_); }
-
-    [[nodiscard]] T* begin() const noexcept { return data_; }
-    [[nodiscard]] T* end() const noexcept { return data_ + size_; }
-
-    /// Pre: nothing is pending on them.
-    [[nodiscard]] std::vector<T> to_host() const {
-        std::vector<T> values(size_);
-        check(cudaMemcpy(values.data(), data_, size_ * sizeof(T), cudaMemcpyDeviceToHost));
-        return values;
-    }
-
-private:
-    T* data_ = nullptr;
-    std::size_t size_;
-};
-
-class Stream {
-public:
-    Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
-    Stream(const Stream&) = delete;
-    Stream& operator=(const Stream&) = delete;
-    ~Stream() { (void)cudaStreamDestroy(stream_); }
-    operator cudaStream_t() const noexcept { return stream_; }
-
-private:
-    cudaStream_t stream_ = nullptr;
-};
-
-class Event {
-public:
-    Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming)); }
-    Event(const Event&) = delete;
-    Event& operator=(const Event&) = delete;
-    ~Event() { (void)cudaEventDestroy(event_); }
-    operator cudaEvent_t() const noexcept { return event_; }
-
-private:
-    cudaEvent_t event_ = nullptr;
-};
 
 void groups(Mesh& mesh) {
     auto& tp_group = mesh.tp();
@@ -99,11 +41,11 @@ void collectives(Mesh& mesh, cudaStream_t stream) {
     auto& group = mesh.tp();
     const auto size = static_cast<std::size_t>(group.size());
     const auto rank = static_cast<float>(group.rank());
-    const Array<float> one(8, rank);        // this rank's numbers
-    const Array<float> all(8 * size, rank); // as many for each rank of the group
-    const Array<float> parts(8 * size, 1);
-    const Array<float> part(8, 0);
-    const Array<float> exchanged(8 * size, 0);
+    Values one = filled(8, rank);        // this rank's numbers
+    Values all = filled(8 * size, rank); // as many for each rank of the group
+    const Values parts = filled(8 * size, 1.0F);
+    Values part = filled(8, 0.0F);
+    Values exchanged = filled(8 * size, 0.0F);
 
     group.all_reduce(one, muster::sum, stream);               // all_reduce(one)
     group.all_gather(one, all, stream);                       // all_gather_single(all, one)
@@ -120,7 +62,7 @@ void collectives(Mesh& mesh, cudaStream_t stream) {
 }
 
 /// async_op=True: the operation has a stream, and what needs its result waits for an event.
-void overlap(Mesh& mesh, const Array<float>& gradients, cudaStream_t computation, cudaStream_t communication) {
+void overlap(Mesh& mesh, Values& gradients, cudaStream_t computation, cudaStream_t communication) {
     const Event ready;
     const Event done;
     check(cudaEventRecord(ready, computation));
@@ -135,7 +77,7 @@ void overlap(Mesh& mesh, const Array<float>& gradients, cudaStream_t computation
 }
 
 /// batch_isend_irecv: both directions at once.
-void shift(Mesh& mesh, const Array<float>& mine, const Array<float>& theirs, cudaStream_t stream) {
+void shift(Mesh& mesh, const Values& mine, Values& theirs, cudaStream_t stream) {
     muster::Group batch;
     mesh.cp().send(mine, mesh.next<muster::Cp>(), stream);
     mesh.cp().recv(theirs, mesh.previous<muster::Cp>(), stream);
@@ -167,7 +109,7 @@ std::vector<std::string> all_gather_text(muster::NcclCommunicator& group, const 
     std::vector<char> padded(text.begin(), text.end());
     padded.resize(most);
     const Array<char> own(padded);
-    const Array<char> all(most * sizes.size(), '\0');
+    auto all = Array<char>::zeros(most * sizes.size());
     group.all_gather(own, all);
     group.wait();
     const std::vector<char> bytes = all.to_host();
@@ -195,11 +137,11 @@ void run() {
     const Stream communication;
     groups(mesh);
     collectives(mesh, computation);
-    const Array<float> gradients(1024, static_cast<float>(mesh.coordinate<muster::Dp>()));
+    Values gradients = filled(1024, static_cast<float>(mesh.coordinate<muster::Dp>()));
     overlap(mesh, gradients, computation, communication);
 
-    const Array<float> mine(4, static_cast<float>(mesh.coordinate<muster::Cp>()));
-    const Array<float> theirs(4, -1);
+    const Values mine = filled(4, static_cast<float>(mesh.coordinate<muster::Cp>()));
+    Values theirs = filled(4, -1.0F);
     shift(mesh, mine, theirs, computation);
     mesh.cp().wait(computation);
     expect(theirs.to_host()[0] == static_cast<float>(mesh.previous<muster::Cp>()), "shift");
@@ -209,10 +151,9 @@ void run() {
     const bool first = mesh.coordinate<muster::Tp>() == 0;
     const std::array<std::size_t, 2> to = first ? std::array<std::size_t, 2>{1, 2} : std::array<std::size_t, 2>{3, 4};
     const std::array<std::size_t, 2> from = first ? std::array<std::size_t, 2>{1, 3} : std::array<std::size_t, 2>{2, 4};
-    const Array<float> in(to[0] + to[1], first ? 0.0F : 1.0F);
-    const Array<float> out(from[0] + from[1], -1);
-    all_to_all_uneven(mesh.tp(), std::span(in.begin(), in.end()), to, std::span(out.begin(), out.end()), from,
-                      computation);
+    const Values in = filled(to[0] + to[1], first ? 0.0F : 1.0F);
+    Values out = filled(from[0] + from[1], -1.0F);
+    all_to_all_uneven(mesh.tp(), in, to, out, from, computation);
     mesh.tp().wait(computation);
     const std::vector<float> got = out.to_host();
     for (std::size_t i = 0; i < got.size(); ++i) expect(got[i] == (i < from[0] ? 0.0F : 1.0F), "all_to_all_uneven");

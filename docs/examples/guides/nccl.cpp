@@ -11,61 +11,15 @@
 #include <cstdio>
 #include <exception>
 #include <stdexcept>
-#include <string>
 #include <thread>
-#include <vector>
+
+#include "gpu.hpp"
 
 namespace {
 
+using namespace example; // Values, Stream, filled, expect
 using namespace std::chrono_literals;
 using Mesh = muster::DeviceMesh<2, 2, 1>;
-
-void check(cudaError_t result) {
-    if (result != cudaSuccess) throw std::runtime_error(cudaGetErrorString(result));
-}
-
-void expect(bool right, const char* what) {
-    if (!right) throw std::runtime_error(std::string(what) + " went wrong");
-}
-
-class Stream {
-public:
-    Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
-    Stream(const Stream&) = delete;
-    Stream& operator=(const Stream&) = delete;
-    ~Stream() { (void)cudaStreamDestroy(stream_); }
-    operator cudaStream_t() const noexcept { return stream_; }
-
-private:
-    cudaStream_t stream_ = nullptr;
-};
-
-/// Numbers in GPU memory.
-class Floats {
-public:
-    Floats(std::size_t size, float value) : size_(size) {
-        const std::vector<float> values(size, value);
-        check(cudaMalloc(reinterpret_cast<void**>(&data_), size * sizeof(float)));
-        check(cudaMemcpy(data_, values.data(), size * sizeof(float), cudaMemcpyHostToDevice));
-    }
-    Floats(const Floats&) = delete;
-    Floats& operator=(const Floats&) = delete;
-    ~Floats() { (void)cudaFree(data_); }
-
-    [[nodiscard]] float* begin() const noexcept { return data_; }
-    [[nodiscard]] float* end() const noexcept { return data_ + size_; }
-
-    /// Pre: nothing is pending.
-    [[nodiscard]] bool all_are(float value) const {
-        std::vector<float> values(size_);
-        check(cudaMemcpy(values.data(), data_, size_ * sizeof(float), cudaMemcpyDeviceToHost));
-        return values == std::vector<float>(size_, value);
-    }
-
-private:
-    float* data_ = nullptr;
-    std::size_t size_;
-};
 
 muster::Options settings() {
     muster::Options options;
@@ -80,29 +34,30 @@ muster::Options settings() {
 
 void reduce_on_a_stream(Mesh& mesh) {
     const Stream stream;
-    const Floats gradients(1024, static_cast<float>(mesh.coordinate<muster::Dp>()));
+    Values gradients = filled(1024, static_cast<float>(mesh.coordinate<muster::Dp>()));
 
     mesh.dp().all_reduce(gradients, muster::avg, stream); // returns when NCCL has launched it
     mesh.dp().check();                                    // throws what NCCL found meanwhile; does not wait
     mesh.dp().wait(stream, muster::Deadline::after(30s)); // until the stream is done, or says what is not
 
-    expect(gradients.all_are(0.5F), "the average");
+    expect(all_are(gradients, 0.5F), "the average");
 }
 
 void reduce_with_weights(Mesh& mesh) {
     const float weight = mesh.coordinate<muster::Dp>() == 0 ? 0.75F : 0.25F;
-    const Floats losses(16, 4.0F);
+    Values losses = filled(16, 4.0F);
 
     mesh.dp().all_reduce(losses, muster::premul_sum(weight)); // each rank's own weight, of the elements' type
     mesh.dp().wait();
 
-    expect(losses.all_are(4.0F), "the weighted sum");
+    expect(all_are(losses, 4.0F), "the weighted sum");
 }
 
 void launch_as_one(Mesh& mesh) {
     const Stream stream;
     const auto rank = static_cast<float>(mesh.rank());
-    const Floats mine(64, rank), theirs(64, 0), gradients(64, rank);
+    const Values mine = filled(64, rank);
+    Values theirs = filled(64, 0.0F), gradients = filled(64, rank);
     const int next = mesh.next<muster::Tp>(), previous = mesh.previous<muster::Tp>();
 
     muster::Group group;
@@ -112,8 +67,8 @@ void launch_as_one(Mesh& mesh) {
     group.end();
     mesh.dp().wait(stream);
 
-    expect(theirs.all_are(static_cast<float>(mesh.tp().ranks()[static_cast<std::size_t>(previous)])), "the ring");
-    expect(gradients.all_are(static_cast<float>(mesh.dp().ranks()[0] + mesh.dp().ranks()[1])), "the sum");
+    expect(all_are(theirs, static_cast<float>(mesh.tp().ranks()[static_cast<std::size_t>(previous)])), "the ring");
+    expect(all_are(gradients, static_cast<float>(mesh.dp().ranks()[0] + mesh.dp().ranks()[1])), "the sum");
 }
 
 #if NCCL_VERSION_CODE >= NCCL_VERSION(2, 19, 1)
@@ -138,14 +93,14 @@ void settle(ncclComm_t communicator, ncclResult_t result, muster::Deadline deadl
 }
 
 void call_nccl(Mesh& mesh) {
-    const Floats values(64, 1);
+    Values values = filled(64, 1.0F);
     const ncclComm_t native = mesh.tp().native_handle(); // stays the mesh's to end; null in a group of one
 
     const ncclResult_t result = ncclAllReduce(values.begin(), values.begin(), 64, ncclFloat, ncclSum, native, nullptr);
     settle(native, result, muster::Deadline::after(10s));
     mesh.tp().wait(); // knows nothing of the call, and waits for the stream all the same
 
-    expect(values.all_are(2), "NCCL's own call");
+    expect(all_are(values, 2.0F), "NCCL's own call");
 }
 
 void hand_over(Mesh& mesh) {
@@ -153,10 +108,10 @@ void hand_over(Mesh& mesh) {
     const ncclComm_t native = pair.release(); // the program's to end from here on
 
     auto view = muster::NcclCommunicator::from_native_handle(native); // works on it, and never ends it
-    const Floats values(64, 1);
+    Values values = filled(64, 1.0F);
     view.all_reduce(values, muster::sum);
     view.wait();
-    expect(values.all_are(2), "the view");
+    expect(all_are(values, 2.0F), "the view");
 
     settle(native, ncclCommFinalize(native), muster::Deadline::after(10s));
     expect(ncclCommDestroy(native) == ncclSuccess, "ncclCommDestroy");
@@ -165,8 +120,8 @@ void hand_over(Mesh& mesh) {
 #if NCCL_VERSION_CODE >= NCCL_VERSION(2, 27, 3)
 void go_on_without_a_rank() {
     constexpr int lost = 3;
-    const Floats values(64, 1),
-        again(64, 1); // outlive the communicators: cudaFree would wait for what hangs on the GPU
+    // They outlive the communicators: cudaFree would wait for what hangs on the GPU.
+    Values values = filled(64, 1.0F), again = filled(64, 1.0F);
     muster::Options options;
     options.nccl.abort_on_error = false; // only a communicator that was not aborted can be shrunk
     muster::ProcessGroup<> group(muster::EnvRendezvous{}, options);
@@ -190,7 +145,7 @@ void go_on_without_a_rank() {
 
     rest.all_reduce(again, muster::sum);
     rest.wait();
-    expect(again.all_are(3), "the sum of those that are left");
+    expect(all_are(again, 3.0F), "the sum of those that are left");
     group.world().barrier();
 }
 #endif

@@ -21,7 +21,7 @@ namespace muster::inline v0_1::detail {
 /// routing table: connecting a datagram socket sends nothing.
 /// Blocks: as long as the name takes to resolve, at most to the deadline.
 [[nodiscard]] inline std::string local_address_toward(const Endpoint& endpoint, Deadline deadline) {
-    for (const Address& address : resolve(bare_host(endpoint.host), endpoint.port, deadline).addresses) {
+    for (const Address& address : resolve_patiently(bare_host(endpoint.host), endpoint.port, deadline).addresses) {
         const Fd fd(::socket(address.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
         if (!fd || ::connect(fd.get(), address.get(), address.size) != 0) continue;
         Address local;

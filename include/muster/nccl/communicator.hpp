@@ -6,6 +6,7 @@
 #include <muster/comm/split.hpp>
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/nccl/adopt.hpp>
 #include <muster/nccl/data_type.hpp>
 #include <muster/nccl/group.hpp>
 #include <muster/nccl/limits.hpp>
@@ -18,13 +19,11 @@
 #include <fmt/format.h>
 #include <nccl.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <exception>
 #include <functional>
 #include <memory>
-#include <numeric>
 #include <span>
 #include <string>
 #include <string_view>
@@ -79,28 +78,7 @@ public:
     /// Throws: Error(errc::backend) when NCCL does not know the handle.
     [[nodiscard]] static NcclCommunicator from_native_handle(ncclComm_t handle, std::vector<int> ranks = {},
                                                              const NcclLimits& limits = {}) {
-        int size = 0;
-        int rank = 0;
-        int device = 0;
-        const auto ask = [](const char* call, ncclResult_t result) {
-            detail::check_nccl(call, result, Stage::communicator, -1);
-        };
-        ask("ncclCommCount", ncclCommCount(handle, &size));
-        ask("ncclCommUserRank", ncclCommUserRank(handle, &rank));
-        ask("ncclCommCuDevice", ncclCommCuDevice(handle, &device));
-        if (ranks.empty()) {
-            ranks.resize(static_cast<std::size_t>(size));
-            std::iota(ranks.begin(), ranks.end(), 0);
-        }
-        if (ranks.size() != static_cast<std::size_t>(size))
-            detail::throw_invalid(rank,
-                                  fmt::format("from_native_handle: {} ranks were given for an NCCL communicator of "
-                                              "{}",
-                                              ranks.size(), size));
-        NcclCommunicator view(std::make_shared<detail::NcclState>(
-            detail::NcclGroupOfRanks{std::move(ranks), rank, device, "view"}, limits, nullptr));
-        view.state_->adopt(handle, false);
-        return view;
+        return NcclCommunicator(detail::adopt_nccl(handle, std::move(ranks), limits));
     }
     static NcclCommunicator from_native_handle(int, std::vector<int> = {}, const NcclLimits& = {}) = delete;
     static NcclCommunicator from_native_handle(std::nullptr_t, std::vector<int> = {}, const NcclLimits& = {}) = delete;
@@ -295,21 +273,7 @@ public:
     /// then. Collective: over the ranks that stay. Blocks: at most the timeout. Source: ncclCommShrink, NCCL 2.27.3.
     [[nodiscard]] NcclCommunicator shrink(std::vector<int> excluded, bool abort = false,
                                           const NcclConfig& config = {}) {
-        auto& group = state("shrink");
-        std::vector<int> ranks;
-        for (int rank = 0; rank < group.size(); ++rank)
-            if (std::find(excluded.begin(), excluded.end(), rank) == excluded.end())
-                ranks.push_back(group.ranks[static_cast<std::size_t>(rank)]);
-        for (const int rank : excluded) detail::check_member("shrink", "excluded rank", rank, group.size(), group);
-        if (excluded.empty() || std::find(excluded.begin(), excluded.end(), group.rank) != excluded.end())
-            detail::throw_invalid(group.global_rank(), "shrink: other ranks than this one must be excluded");
-        if (abort) group.reopen();
-        return NcclCommunicator(detail::make_child(
-            group, "shrink", std::move(ranks), group.label + "/shrink", config,
-            [&](ncclComm_t* slot, ncclConfig_t* native) {
-                return ncclCommShrink(group.handle(), excluded.data(), static_cast<int>(excluded.size()), slot, native,
-                                      abort ? NCCL_SHRINK_ABORT : NCCL_SHRINK_DEFAULT);
-            }));
+        return NcclCommunicator(detail::shrink_nccl(state("shrink"), std::move(excluded), abort, config));
     }
 #endif
 

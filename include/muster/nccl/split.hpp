@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <muster/comm/checks.hpp>
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
 #include <muster/core/text.hpp>
@@ -79,6 +80,26 @@ template <class Start>
                           return ncclCommSplit(parent.handle(), color, key, slot, native);
                       });
 }
+
+#if NCCL_VERSION_CODE >= NCCL_VERSION(2, 27, 3)
+/// The group without the ranks of `excluded`, which are numbers in it and do not come. See NcclCommunicator::shrink.
+[[nodiscard]] inline std::shared_ptr<NcclState> shrink_nccl(NcclState& parent, std::vector<int> excluded, bool abort,
+                                                            const NcclConfig& config) {
+    std::vector<int> ranks;
+    for (int rank = 0; rank < parent.size(); ++rank)
+        if (std::find(excluded.begin(), excluded.end(), rank) == excluded.end())
+            ranks.push_back(parent.ranks[static_cast<std::size_t>(rank)]);
+    for (const int rank : excluded) check_member("shrink", "excluded rank", rank, parent.size(), parent);
+    if (excluded.empty() || std::find(excluded.begin(), excluded.end(), parent.rank) != excluded.end())
+        throw_invalid(parent.global_rank(), "shrink: other ranks than this one must be excluded");
+    if (abort) parent.reopen();
+    return make_child(parent, "shrink", std::move(ranks), parent.label + "/shrink", config,
+                      [&](ncclComm_t* slot, ncclConfig_t* native) {
+                          return ncclCommShrink(parent.handle(), excluded.data(), static_cast<int>(excluded.size()),
+                                                slot, native, abort ? NCCL_SHRINK_ABORT : NCCL_SHRINK_DEFAULT);
+                      });
+}
+#endif
 
 /// A group of one, which owns no communicator.
 [[nodiscard]] inline std::shared_ptr<NcclState> alone_nccl(const NcclState& parent, std::string label) {

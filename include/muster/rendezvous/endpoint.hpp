@@ -19,11 +19,9 @@
 #include <netdb.h>
 
 #include <algorithm>
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 
 namespace muster::inline v0_1::detail {
@@ -32,27 +30,20 @@ namespace muster::inline v0_1::detail {
 /// loopback, as Debian writes the host's own name into /etc/hosts: then the other hosts mean another address by it.
 [[nodiscard]] inline std::string address_to_serve(const Launch& launch, Deadline deadline) {
     const std::string& host = launch.endpoint->host;
-    const bool one_host = launch.local_size == launch.world_size || host == "localhost";
-    if (one_host || look_up(bare_host(host), 0, AI_NUMERICHOST).problem.empty()) return host;
+    const std::string bare = bare_host(host);
+    if (look_up(bare, 0, AI_NUMERICHOST).problem.empty()) return host;
+    const Resolution found = resolve_patiently(bare, 0, deadline);
     const auto loopback = [](const Address& address) {
         const std::string text = to_string(address);
         return text.starts_with("127.") || text == "::1";
     };
-    const Resolution found = resolve(host, 0, deadline);
-    return !found.addresses.empty() && std::ranges::all_of(found.addresses, loopback) ? std::string() : host;
-}
-
-/// A name may not be known yet, as that of a pod which has just started: it is asked for again, for a while.
-inline void await_name(const std::string& host, Deadline deadline) {
-    using namespace std::chrono_literals;
-    deadline = deadline.at_most(30s); // a wrong name should not take as long as a rank that is late
-    while (!resolve(bare_host(host), 0, deadline).problem.empty() && !deadline.expired())
-        std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(500ms, deadline.remaining()));
+    const bool one_host = launch.local_size == launch.world_size || host == "localhost";
+    return !one_host && !found.addresses.empty() && std::ranges::all_of(found.addresses, loopback) ? std::string()
+                                                                                                   : host;
 }
 
 /// Where it fails, the text says what the address and the port came from: nobody may have chosen them.
 [[nodiscard]] inline std::unique_ptr<TcpStoreServer> serve_at_endpoint(const Launch& launch, Deadline deadline) {
-    await_name(launch.endpoint->host, deadline);
     try {
         return std::make_unique<TcpStoreServer>(address_to_serve(launch, deadline), launch.endpoint->port);
     } catch (const Error& error) {

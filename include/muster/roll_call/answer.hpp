@@ -75,6 +75,23 @@ inline constexpr std::size_t mark_digits = 8;
             .log = options.log};
 }
 
+/// Rank 0's answer to a hello where the roll may be full of the dead: who lives, confirms.
+[[nodiscard]] inline std::string encode_call(std::string_view session) {
+    Fields answer;
+    answer.set("session", session);
+    answer.set("confirm", "yes");
+    return answer.encode();
+}
+
+/// Rank 0's answer to a hello elsewhere: the verdict; a large one is left for the ranks to fetch.
+[[nodiscard]] inline std::string encode_answer(std::string_view session, std::string_view verdict) {
+    constexpr std::size_t most = 4096;
+    Fields answer;
+    answer.set("session", session);
+    if (verdict.size() <= most) answer.set("verdict", verdict);
+    return answer.encode();
+}
+
 /// Whether it is this process that the verdict takes for its rank.
 [[nodiscard]] inline bool is_member(std::string_view verdict, const Record& self) {
     const std::string members = Fields::decode(verdict).get("members");

@@ -68,17 +68,15 @@ private:
         Clock::time_point answered{};
     };
 
-    /// The others wait for a verdict: rank 0's own error is one.
+    /// The others wait for a verdict: rank 0's own error is one. A store that failed hardly tells anybody any more.
     void tell(const Error& error) {
         const Finding finding{error.code(), error.stage(), std::string(error.text()), error.ranks()};
-        const bool of_store = error.stage() == Stage::store; // which hardly tells anybody any more
-        if (!of_store && options_.log) options_.log(error.what());
         try {
+            if (error.stage() != Stage::store) refuse(finding);
             publish(finding.encode(), Deadline::after(listening_time), {});
-        } catch (const Error&) {
-            return; // the store itself failed: the others notice that, and the first error is the one to throw
+        } catch (const Error& outcome) {
+            if (outcome.shared()) throw;
         }
-        if (!of_store) finding.raise(0);
     }
 
     [[nodiscard]] Session meet() {
@@ -129,7 +127,7 @@ private:
                 continue;
             }
             const bool self = record.nonce == self_.nonce;
-            if (!self && !options_.fresh) answers.set(answer_key(record.nonce), call_to_confirm());
+            if (!self && !options_.fresh) answers.set(answer_key(record.nonce), encode_call(self_.nonce));
             latest_[record.rank] = entries_.size();
             Entry& entry = entries_.emplace_back();
             entry.record = std::move(record);
@@ -139,13 +137,6 @@ private:
         }
         if (!index_.contains(self_.nonce)) say_hello();
         if (!answers.set_keys.empty()) store_.multi_set(answers.set_keys, answers.set_values, grace_);
-    }
-
-    [[nodiscard]] std::string call_to_confirm() const {
-        Fields answer;
-        answer.set("session", self_.nonce);
-        answer.set("confirm", "yes");
-        return answer.encode();
     }
 
     /// Marks who confirmed, who gave up and who is gone.
@@ -272,17 +263,13 @@ private:
         finding.raise(0);
     }
 
-    /// Sets the verdict. On a fresh store it is the answer that all wait for; a large one is left for them to fetch.
+    /// Sets the verdict. On a fresh store it is the answer that all wait for.
     void publish(const std::string& verdict, Deadline deadline, Notes more) {
         more.set(verdict_key(self_.nonce), verdict);
         if (options_.fresh) {
-            constexpr std::size_t most = 4096;
-            Fields answer;
-            answer.set("session", self_.nonce);
-            if (verdict.size() <= most) answer.set("verdict", verdict);
-            const std::string bytes = answer.encode();
+            const std::string answer = encode_answer(self_.nonce, verdict);
             for (const Entry& entry : entries_)
-                if (entry.record != self_) more.set(answer_key(entry.record.nonce), bytes);
+                if (entry.record != self_) more.set(answer_key(entry.record.nonce), answer);
         }
         store_.multi_set(more.set_keys, more.set_values, deadline);
     }

@@ -24,7 +24,7 @@ class Fields {
 public:
     Fields() : bytes_(count_bytes, '\0') {}
 
-    /// Takes the place of what the name was set to before.
+    /// Of a name that is set again the last value counts.
     void set(std::string_view name, std::string_view value) {
         put_text(bytes_, name);
         put_text(bytes_, value);

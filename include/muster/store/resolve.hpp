@@ -12,7 +12,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <cstring>
@@ -22,6 +24,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -126,6 +129,19 @@ struct Resolution {
     if (!request->done.wait_until(lock, deadline.at(), [&] { return request->finished; }))
         return {{}, "name resolution did not end in time"};
     return std::move(request->result);
+}
+
+/// The same of a name that may not be known yet, as that of a pod which has just started: it is asked for again, for a
+/// while. A wrong name should not take as long as a rank that is late.
+[[nodiscard]] inline Resolution resolve_patiently(const std::string& host, std::uint16_t port, Deadline deadline) {
+    using namespace std::chrono_literals;
+    deadline = deadline.at_most(30s);
+    for (;;) {
+        Resolution found = resolve(host, port, deadline);
+        if (found.problem.empty() || host.empty() || deadline.expired()) return found;
+        // No name server tells when it learns of a name.
+        std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(500ms, deadline.remaining()));
+    }
 }
 
 } // namespace muster::inline v0_1::detail
