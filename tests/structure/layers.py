@@ -25,6 +25,8 @@ LAYERS = [
     [""],  # the other umbrellas, directly in include/muster
 ]
 
+FORMATS = "core/format.hpp"  # what it costs to compile a call of fmt is paid there, once
+
 # Without <format> and <source_location>, which the oldest supported compilers lack.
 STANDARD = set("""
     algorithm any array atomic barrier bit bitset charconv chrono compare complex concepts condition_variable coroutine
@@ -64,6 +66,8 @@ def check_includes(headers):
                 yield f"{header.name}: only gloo/ may include <{target}>"
             elif include_graph.is_nccl(target) and not header.name.startswith("nccl/"):
                 yield f"{header.name}: only nccl/ may include <{target}>"
+            elif target.startswith("fmt/") and header.name != FORMATS:
+                yield f"{header.name}: only {FORMATS} may include <{target}>"
             elif not (target in STANDARD or SYSTEM.fullmatch(target) or
                       target.startswith("fmt/") or include_graph.is_gloo(target)):
                 yield f"{header.name}: <{target}> is neither the standard's, the system's nor a known library's"
@@ -89,7 +93,7 @@ def check_cycles(headers):
 def check_reach(headers):
     for name in headers:
         own, others = include_graph.reach(headers, name)
-        if name.startswith(("core/", "topology/")) or name == "topology.hpp":
+        if name.startswith(("core/", "topology/")) and name != FORMATS or name == "topology.hpp":
             if extra := sorted(others - STANDARD):
                 yield f"{name}: the standard library only, but it reaches <{'>, <'.join(extra)}>"
         if name.startswith("gloo/") or name == "gloo.hpp":
@@ -146,7 +150,8 @@ GOOD = {
         "<string_view>", body="inline constexpr int version_major = 0;\ninline constexpr int version_minor = 1;"),
     "topology/axis.hpp": header_text("<muster/core/version.hpp>", "<array>"),
     "topology/order.hpp": header_text("<muster/topology/axis.hpp>", body="// #define NOT_ONE\nint rank = 1'000; // it's"),
-    "store/concept.hpp": header_text("<muster/core/version.hpp>", "<fmt/format.h>"),
+    "core/format.hpp": header_text("<fmt/format.h>"),
+    "store/concept.hpp": header_text("<muster/core/version.hpp>", "<muster/core/format.hpp>"),
     "store/memory.hpp": header_text("<muster/store/concept.hpp>", "<unistd.h>", "<sys/socket.h>"),
     "nccl/device.hpp": header_text("<nccl.h>", "<cuda_runtime_api.h>"),
     "gloo/adaptor.hpp": header_text("<muster/store/memory.hpp>", "<gloo/context.h>",
@@ -169,7 +174,8 @@ BAD = [
     ({"mesh/mesh.hpp": header_text("<muster/topology/gone.hpp>")}, "does not exist"),
     ({"mesh/mesh.hpp": header_text("<boost/any.hpp>")}, "a known library's"),
     ({"other/thing.hpp": header_text()}, "stands in no layer"),
-    ({"topology/axis.hpp": header_text("<fmt/format.h>")}, "the standard library only"),
+    ({"topology/axis.hpp": header_text("<muster/core/format.hpp>")}, "the standard library only"),
+    ({"mesh/mesh.hpp": header_text("<fmt/ranges.h>")}, "only core/format.hpp may include"),
     ({"core/error.hpp": header_text("<unistd.h>")}, "the standard library only"),
     ({"topology/axis.hpp": header_text("<muster/store/concept.hpp>")}, "the standard library only"),
     ({"store/memory.hpp": header_text("<gloo/context.h>")}, "only gloo/ may include"),

@@ -4,8 +4,7 @@
 #include <muster/comm/buffer.hpp>
 #include <muster/comm/reduction.hpp>
 #include <muster/core/error.hpp>
-
-#include <fmt/format.h>
+#include <muster/core/format.hpp>
 
 #include <array>
 #include <concepts>
@@ -74,31 +73,31 @@ constexpr void require_multiple_extents() {
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void refuse_unequal(std::string_view operation, std::size_t in,
                                                                   std::size_t out, int rank) {
-    throw_invalid(rank, fmt::format("{}: out has {} elements, expected {}, as many as in", operation, out, in));
+    throw_invalid(rank, format("{}: out has {} elements, expected {}, as many as in", {operation, out, in}));
 }
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void refuse_whole(std::string_view operation, std::string_view name,
                                                                 std::size_t whole, std::size_t part, int size,
                                                                 int rank) {
-    throw_invalid(rank, fmt::format("{}: {} has {} elements, expected {}: {} for each of the {} ranks of the group",
-                                    operation, name, whole, part * static_cast<std::size_t>(size), part, size));
+    throw_invalid(rank, format("{}: {} has {} elements, expected {}: {} for each of the {} ranks of the group",
+                               {operation, name, whole, part * static_cast<std::size_t>(size), part, size}));
 }
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void refuse_indivisible(std::string_view operation, std::size_t elements,
                                                                       int size, int rank) {
-    throw_invalid(rank, fmt::format("{}: {} elements cannot be divided among the {} ranks of the group", operation,
-                                    elements, size));
+    throw_invalid(
+        rank, format("{}: {} elements cannot be divided among the {} ranks of the group", {operation, elements, size}));
 }
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void refuse_member(std::string_view operation, std::string_view name,
                                                                  int value, int size, int rank) {
-    throw_invalid(rank, fmt::format("{}: {} {} is not a rank of the group, which has ranks 0 to {}", operation, name,
-                                    value, size - 1));
+    throw_invalid(rank, format("{}: {} {} is not a rank of the group, which has ranks 0 to {}",
+                               {operation, name, value, size - 1}));
 }
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void refuse_overlap(std::string_view operation, std::string_view rule,
                                                                   int rank) {
-    throw_invalid(rank, fmt::format("{}: in and out overlap; {}", operation, rule));
+    throw_invalid(rank, format("{}: in and out overlap; {}", {operation, rule}));
 }
 
 /// `self` is the group or whatever else knows global_rank(), for the error.

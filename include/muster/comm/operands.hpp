@@ -3,8 +3,7 @@
 
 #include <muster/comm/buffer.hpp>
 #include <muster/comm/checks.hpp>
-
-#include <fmt/format.h>
+#include <muster/core/format.hpp>
 
 #include <cstddef>
 #include <ranges>
@@ -99,7 +98,7 @@ template <class Group>
 [[gnu::always_inline]] inline void check_peer(std::string_view operation, const Group& group, int peer) {
     check_member(operation, "peer", peer, group.size(), group);
     if (peer == group.rank) {
-        throw_invalid(group.global_rank(), fmt::format("{}: peer {} is this rank itself", operation, peer));
+        throw_invalid(group.global_rank(), format("{}: peer {} is this rank itself", {operation, peer}));
     }
 }
 

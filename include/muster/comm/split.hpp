@@ -3,8 +3,7 @@
 
 #include <muster/comm/concept.hpp>
 #include <muster/core/error.hpp>
-
-#include <fmt/format.h>
+#include <muster/core/format.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -25,10 +24,10 @@ struct SplitWish {
 inline void check_colors(std::span<const SplitWish> wishes, std::span<const int> ranks, int self) {
     for (std::size_t i = 0; i < wishes.size(); ++i) {
         if (wishes[i].color >= 0 || wishes[i].color == no_color) continue;
-        throw Error(errc::invalid_argument, Stage::communicator,
-                    fmt::format("split: rank {} gave the color {}; a color is 0 or more, or no_color", ranks[i],
-                                wishes[i].color),
-                    {.rank = self, .ranks = {ranks[i]}});
+        throw Error(
+            errc::invalid_argument, Stage::communicator,
+            format("split: rank {} gave the color {}; a color is 0 or more, or no_color", {ranks[i], wishes[i].color}),
+            {.rank = self, .ranks = {ranks[i]}});
     }
 }
 
@@ -38,8 +37,10 @@ inline std::vector<int> members_of(std::span<const SplitWish> wishes, int color)
     for (std::size_t i = 0; i < wishes.size(); ++i) {
         if (wishes[i].color == color) members.push_back(static_cast<int>(i));
     }
-    std::stable_sort(members.begin(), members.end(), [&](int a, int b) {
-        return wishes[static_cast<std::size_t>(a)].key < wishes[static_cast<std::size_t>(b)].key;
+    std::sort(members.begin(), members.end(), [&](int a, int b) {
+        const int key_a = wishes[static_cast<std::size_t>(a)].key;
+        const int key_b = wishes[static_cast<std::size_t>(b)].key;
+        return key_a != key_b ? key_a < key_b : a < b;
     });
     return members;
 }

@@ -3,14 +3,48 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 // How the texts of errors and reports write things.
 namespace muster::inline v0_1::detail {
+
+/// "a, b, c".
+[[nodiscard]] inline std::string joined(std::span<const std::string> parts, std::string_view between) {
+    std::string text;
+    for (const std::string& part : parts) {
+        if (&part != parts.data()) text += between;
+        text += part;
+    }
+    return text;
+}
+
+/// "0 1 2".
+[[nodiscard]] inline std::string joined(std::span<const int> numbers, std::string_view between) {
+    std::string text;
+    for (const int& number : numbers) {
+        if (&number != numbers.data()) text += between;
+        text += std::to_string(number);
+    }
+    return text;
+}
+
+/// So many digits, lower case; the lowest of the number.
+[[nodiscard]] inline std::string hex(std::uint64_t number, std::size_t digits) {
+    std::string text(digits, '0');
+    for (std::size_t i = digits; i-- > 0; number >>= 4) text[i] = "0123456789abcdef"[number & 15];
+    return text;
+}
+
+/// The text and spaces after it, up to the width.
+[[nodiscard]] inline std::string padded(std::string_view text, std::size_t width) {
+    return std::string(text).append(width > text.size() ? width - text.size() : 0, ' ');
+}
 
 /// "0-3, 5": ascending, each once, runs of three and more as a range.
 [[nodiscard]] inline std::string rank_list(std::vector<int> ranks) {
@@ -56,6 +90,12 @@ namespace muster::inline v0_1::detail {
         text.erase(text.find_last_not_of('0') + 1);
     }
     return text + " s";
+}
+
+/// "2.5 s": to the tenth, for what was measured.
+[[nodiscard]] inline std::string seconds_text(std::chrono::duration<double> waited) {
+    const auto tenths = std::llround(waited.count() * 10);
+    return std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) + " s";
 }
 
 /// An error's text within another's: its further lines are set deeper.

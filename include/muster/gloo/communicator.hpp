@@ -7,12 +7,12 @@
 #include <muster/comm/data_type.hpp>
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/gloo/arguments.hpp>
 #include <muster/gloo/operations.hpp>
 #include <muster/gloo/split.hpp>
 #include <muster/gloo/state.hpp>
 
-#include <fmt/format.h>
 #include <gloo/context.h>
 
 #include <chrono>
@@ -234,9 +234,9 @@ private:
     [[nodiscard]] detail::GlooState& state(std::string_view operation) const {
         if (state_) return *state_;
         throw Error(errc::closed, Stage::communicator,
-                    fmt::format("{} on a Gloo communicator that is empty: default constructed, moved from, or of a "
-                                "split with no_color",
-                                operation));
+                    detail::format("{} on a Gloo communicator that is empty: default constructed, moved from, or of a "
+                                   "split with no_color",
+                                   {operation}));
     }
 
     [[nodiscard]] detail::GlooState& open(std::string_view operation) const {

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/gloo/error.hpp>
 #include <muster/gloo/local_address.hpp>
 #include <muster/gloo/sigpipe.hpp>
 
-#include <fmt/format.h>
 #include <gloo/transport/context.h>
 #include <gloo/transport/device.h>
 #include <gloo/transport/tcp/attr.h>
@@ -46,10 +46,10 @@ public:
         try {
             if (!options.hostname.empty()) {
                 attributes.hostname = detail::local_numeric_address(options.hostname);
-                origin = fmt::format("from the hostname {}", options.hostname);
+                origin = detail::format("from the hostname {}", {options.hostname});
             } else if (!options.interface.empty()) {
                 attributes.hostname = detail::interface_address(options.interface);
-                origin = fmt::format("from the interface {}", options.interface);
+                origin = detail::format("from the interface {}", {options.interface});
             } else if (!options.address.empty()) {
                 attributes.hostname = detail::local_numeric_address(options.address);
                 origin = "the local address toward the rendezvous";
@@ -59,13 +59,13 @@ public:
             }
             const detail::SigpipeGuard guard; // Gloo's thread starts under it
             shared_->device = ::gloo::transport::tcp::CreateDevice(attributes);
-            shared_->text = fmt::format("{} ({})", shared_->device->str(), origin);
+            shared_->text = detail::format("{} ({})", {shared_->device->str(), origin});
         } catch (const Error&) {
             throw;
         } catch (const std::exception& error) {
             throw Error(
                 errc::backend, Stage::communicator,
-                fmt::format("Gloo cannot open a device {}\n  Gloo: {}", origin, detail::gloo_text(error.what())));
+                detail::format("Gloo cannot open a device {}\n  Gloo: {}", {origin, detail::gloo_text(error.what())}));
         }
     }
 

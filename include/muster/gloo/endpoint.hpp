@@ -3,14 +3,13 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/core/text.hpp>
 #include <muster/gloo/alarm.hpp>
 #include <muster/gloo/context.hpp>
 #include <muster/gloo/device.hpp>
 #include <muster/gloo/error.hpp>
 #include <muster/gloo/payload.hpp>
-
-#include <fmt/format.h>
 
 #include <atomic>
 #include <chrono>
@@ -37,14 +36,14 @@ public:
           ranks_(std::move(ranks)) {
         if (rank < 0 || size < 1 || rank >= size) {
             throw Error(errc::invalid_argument, Stage::communicator,
-                        fmt::format("there is no rank {} in a Gloo group of {}", rank, size));
+                        detail::format("there is no rank {} in a Gloo group of {}", {rank, size}));
         }
         if (ranks_.empty()) {
             for (int i = 0; i < size; ++i) ranks_.push_back(i);
         }
         if (ranks_.size() != static_cast<std::size_t>(size)) {
             throw Error(errc::invalid_argument, Stage::communicator,
-                        fmt::format("{} global ranks were given for a Gloo group of {}", ranks_.size(), size));
+                        detail::format("{} global ranks were given for a Gloo group of {}", {ranks_.size(), size}));
         }
         detail::GlooPayload payload{.rank = rank, .size = size};
         if (size > 1) {
@@ -58,8 +57,8 @@ public:
             } catch (const std::exception& error) {
                 throw Error(
                     errc::backend, Stage::communicator,
-                    fmt::format("rank {} cannot listen for the {} other ranks of its Gloo group on {}\n  Gloo: {}",
-                                global(rank), size - 1, device.text(), detail::gloo_text(error.what())),
+                    detail::format("rank {} cannot listen for the {} other ranks of its Gloo group on {}\n  Gloo: {}",
+                                   {global(rank), size - 1, device.text(), detail::gloo_text(error.what())}),
                     {.rank = global(rank)});
             }
         }
@@ -112,14 +111,14 @@ public:
         const int whom = global(peer == size_ ? size_ - 1 : peer);
         if (!transport.interrupted()) {
             transport.interrupt();
-            fail(errc::connection, fmt::format("cannot connect to rank {}", whom), said, {whom});
+            fail(errc::connection, detail::format("cannot connect to rank {}", {whom}), said, {whom});
         }
         if (!expired)
-            fail(errc::closed, fmt::format("was interrupted while it connected to rank {}", whom), "", {whom});
+            fail(errc::closed, detail::format("was interrupted while it connected to rank {}", {whom}), "", {whom});
         const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(Deadline::Clock::now() - start);
         fail(errc::timeout,
-             fmt::format("could not connect to rank {} within {} ms; it had connected to {} of {} peers", whom,
-                         waited.count(), peer - (peer > rank_ ? 1 : 0), size_ - 1),
+             detail::format("could not connect to rank {} within {} ms; it had connected to {} of {} peers",
+                            {whom, waited.count(), peer - (peer > rank_ ? 1 : 0), size_ - 1}),
              "", {whom});
     }
 
@@ -132,25 +131,26 @@ private:
     [[nodiscard]] int global(int rank) const { return ranks_[static_cast<std::size_t>(rank)]; }
 
     [[noreturn]] void fail(errc code, std::string_view what, std::string_view said, std::vector<int> about) const {
-        auto text = fmt::format("rank {} of the Gloo group of {} {}", global(rank_), detail::ranks_text(ranks_), what);
-        if (!said.empty()) text += fmt::format("\n  Gloo: {}", said);
+        auto text =
+            detail::format("rank {} of the Gloo group of {} {}", {global(rank_), detail::ranks_text(ranks_), what});
+        if (!said.empty()) text += detail::format("\n  Gloo: {}", {said});
         throw Error(code, Stage::communicator, text, {.rank = global(rank_), .ranks = std::move(about)});
     }
 
     [[nodiscard]] std::vector<detail::GlooPayload> read(std::span<const std::string> payloads) const {
         if (payloads.size() != static_cast<std::size_t>(size_)) {
-            fail(errc::invalid_argument, fmt::format("got the addresses of {} ranks", payloads.size()), "", {});
+            fail(errc::invalid_argument, detail::format("got the addresses of {} ranks", {payloads.size()}), "", {});
         }
         std::vector<detail::GlooPayload> peers;
         for (int peer = 0; peer < size_; ++peer) {
             const auto index = static_cast<std::size_t>(peer);
-            const auto who = fmt::format("rank {}", global(peer));
+            const auto who = detail::format("rank {}", {global(peer)});
             peers.push_back(detail::GlooPayload::decode(payloads[index], peer, size_, who));
             const auto family = [](const auto& payload) { return payload.address.size() == 4 ? "IPv4" : "IPv6"; };
             if (peers.front().address.size() == peers.back().address.size()) continue;
             fail(errc::disagreement,
-                 fmt::format("cannot connect: {} uses {}, rank {} {}\n  give all ranks addresses of one family", who,
-                             family(peers.back()), global(0), family(peers.front())),
+                 detail::format("cannot connect: {} uses {}, rank {} {}\n  give all ranks addresses of one family",
+                                {who, family(peers.back()), global(0), family(peers.front())}),
                  "", {global(0), global(peer)});
         }
         return peers;

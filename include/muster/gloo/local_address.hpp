@@ -2,12 +2,10 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/core/text.hpp>
 #include <muster/store/fd.hpp>
 #include <muster/store/resolve.hpp>
-
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <ifaddrs.h>
 #include <net/if.h>
@@ -15,10 +13,11 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
-#include <set>
 #include <string>
+#include <vector>
 
 namespace muster::inline v0_1::detail {
 
@@ -33,9 +32,9 @@ namespace muster::inline v0_1::detail {
 [[nodiscard]] inline std::string local_numeric_address(const std::string& host) {
     const auto refuse = [&](const std::string& why) {
         throw Error(errc::connection, Stage::communicator,
-                    fmt::format("Gloo cannot use the address {}: {}\n  give the address or the interface of this host "
-                                "that the other ranks can reach",
-                                host, why));
+                    format("Gloo cannot use the address {}: {}\n  give the address or the interface of this host "
+                           "that the other ranks can reach",
+                           {host, why}));
     };
     const Resolution found = look_up(bare_host(host), 0, 0);
     if (!found.problem.empty()) refuse(found.problem);
@@ -45,7 +44,7 @@ namespace muster::inline v0_1::detail {
         if (fd && ::bind(fd.get(), one.get(), one.size) == 0) return to_string(one);
         error = errno;
     }
-    refuse(fmt::format("it is no address of this host ({})", errno_text(error)));
+    refuse(format("it is no address of this host ({})", {errno_text(error)}));
     return {};
 }
 
@@ -54,25 +53,25 @@ namespace muster::inline v0_1::detail {
     ifaddrs* found = nullptr;
     if (::getifaddrs(&found) != 0) {
         throw Error(errc::connection, Stage::communicator,
-                    fmt::format("cannot list the network interfaces: {}", errno_text(errno)));
+                    format("cannot list the network interfaces: {}", {errno_text(errno)}));
     }
     const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> list(found, &::freeifaddrs);
     std::string v6;
-    std::set<std::string> usable;
+    std::vector<std::string> usable;
     for (const ifaddrs* one = found; one != nullptr; one = one->ifa_next) {
         if (one->ifa_addr == nullptr || (one->ifa_flags & IFF_UP) == 0) continue;
         const int family = one->ifa_addr->sa_family;
         if (family != AF_INET && family != AF_INET6) continue;
-        usable.insert(one->ifa_name);
+        if (std::find(usable.begin(), usable.end(), one->ifa_name) == usable.end()) usable.emplace_back(one->ifa_name);
         if (one->ifa_name != name) continue;
         if (family == AF_INET) return numeric_address(one->ifa_addr, sizeof(sockaddr_in));
         if (v6.empty()) v6 = numeric_address(one->ifa_addr, sizeof(sockaddr_in6));
     }
     if (!v6.empty()) return v6;
     throw Error(errc::connection, Stage::communicator,
-                fmt::format("Gloo cannot use the interface {}: it is none of this host that is up and has an IP "
-                            "address; these are: {}",
-                            name, usable.empty() ? "none" : fmt::format("{}", fmt::join(usable, ", "))));
+                format("Gloo cannot use the interface {}: it is none of this host that is up and has an IP "
+                       "address; these are: {}",
+                       {name, usable.empty() ? "none" : joined(usable, ", ")}));
 }
 
 } // namespace muster::inline v0_1::detail

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/gloo/error.hpp>
 
-#include <fmt/format.h>
 #include <gloo/transport/address.h>
 #include <gloo/transport/tcp/address.h>
 
@@ -114,20 +114,20 @@ struct GlooPayload {
                                             std::string_view who) {
         const auto refuse = [&](const std::string& why) {
             throw Error(errc::protocol, Stage::communicator,
-                        fmt::format("{} sent {}; it must send the Gloo addresses of rank {} of a group of {}", who, why,
-                                    expected_rank, expected_size));
+                        format("{} sent {}; it must send the Gloo addresses of rank {} of a group of {}",
+                               {who, why, expected_rank, expected_size}));
         };
-        if (!bytes.starts_with(magic.substr(0, 3))) refuse(fmt::format("{} bytes that are no addresses", bytes.size()));
+        if (!bytes.starts_with(magic.substr(0, 3))) refuse(format("{} bytes that are no addresses", {bytes.size()}));
         if (!bytes.starts_with(magic)) refuse("addresses of another version");
         const auto total = bytes.size();
         bytes.remove_prefix(magic.size());
-        if (bytes.size() < 9) refuse(fmt::format("addresses cut off after {} bytes", total));
+        if (bytes.size() < 9) refuse(format("addresses cut off after {} bytes", {total}));
 
         GlooPayload payload;
         const auto rank = take<std::uint32_t>(bytes);
         const auto size = take<std::uint32_t>(bytes);
         if (rank != static_cast<std::uint32_t>(expected_rank) || size != static_cast<std::uint32_t>(expected_size)) {
-            refuse(fmt::format("the addresses of rank {} of a group of {}", rank, size));
+            refuse(format("the addresses of rank {} of a group of {}", {rank, size}));
         }
         payload.rank = expected_rank;
         payload.size = expected_size;
@@ -137,10 +137,10 @@ struct GlooPayload {
             if (family != 0 || !bytes.empty()) refuse("addresses that nobody needs");
             return payload;
         }
-        if (family != 4 && family != 6) refuse(fmt::format("an address family {}", family));
+        if (family != 4 && family != 6) refuse(format("an address family {}", {family}));
         const std::size_t address_size = family == 4 ? 4 : 16;
         if (bytes.size() != address_size + static_cast<std::size_t>(size) * entry_size) {
-            refuse(fmt::format("addresses of {} bytes in all", total));
+            refuse(format("addresses of {} bytes in all", {total}));
         }
         payload.address = bytes.substr(0, address_size);
         bytes.remove_prefix(address_size);
@@ -151,7 +151,7 @@ struct GlooPayload {
         }
         for (int peer = 0; peer < expected_size; ++peer) {
             if (peer != expected_rank && payload.entries[static_cast<std::size_t>(peer)].port == 0) {
-                refuse(fmt::format("no port for rank {}", peer));
+                refuse(format("no port for rank {}", {peer}));
             }
         }
         return payload;

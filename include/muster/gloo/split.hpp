@@ -5,16 +5,14 @@
 #include <muster/comm/split.hpp>
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/core/text.hpp>
 #include <muster/gloo/endpoint.hpp>
 #include <muster/gloo/operations.hpp>
 #include <muster/gloo/payload.hpp>
 #include <muster/gloo/state.hpp>
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -125,8 +123,8 @@ inline std::unique_ptr<GlooState> gloo_split(GlooState& parent, int color, int k
         for (std::size_t i = 0; i < answers.size(); ++i) {
             if (answers[i].empty()) continue;
             throw Error(errc::remote, Stage::communicator,
-                        fmt::format("split of the Gloo communicator of {} failed on rank {}:\n  {}",
-                                    ranks_text(parent.ranks), parent.ranks[i], answers[i]),
+                        format("split of the Gloo communicator of {} failed on rank {}:\n  {}",
+                               {ranks_text(parent.ranks), parent.ranks[i], answers[i]}),
                         {.rank = parent.global_rank(), .ranks = {parent.ranks[i]}});
         }
     }

@@ -3,13 +3,13 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/core/text.hpp>
 #include <muster/gloo/context.hpp>
 #include <muster/gloo/endpoint.hpp>
 #include <muster/gloo/error.hpp>
 #include <muster/gloo/sigpipe.hpp>
 
-#include <fmt/format.h>
 #include <gloo/barrier.h>
 #include <gloo/common/error.h>
 
@@ -72,9 +72,8 @@ public:
           context_(std::move(connected)) {
         const auto size_connected = context_ ? static_cast<std::size_t>(context_->size) : 1;
         if (ranks.size() != size_connected || (context_ && !context_->transport().connected())) {
-            throw Error(
-                errc::invalid_argument, Stage::communicator,
-                fmt::format("a Gloo communicator of {} ranks needs a connected context of as many", ranks.size()));
+            throw Error(errc::invalid_argument, Stage::communicator,
+                        format("a Gloo communicator of {} ranks needs a connected context of as many", {ranks.size()}));
         }
         rank = context_ ? context_->rank : 0;
         sent.resize(ranks.size());
@@ -93,8 +92,7 @@ public:
     void set_timeout(std::chrono::milliseconds timeout) {
         if (timeout.count() <= 0) {
             throw Error(errc::invalid_argument, Stage::communicator,
-                        fmt::format("a timeout of {} ms: it must be positive", timeout.count()),
-                        {.rank = global_rank()});
+                        format("a timeout of {} ms: it must be positive", {timeout.count()}), {.rank = global_rank()});
         }
         options.timeout = std::min(timeout, longest_gloo_wait);
         if (context_) {
@@ -107,7 +105,7 @@ public:
     void require_open(std::string_view operation) const {
         switch (status_) {
             case Status::open: return;
-            case Status::failed: refuse(operation, fmt::format("failed before:\n  {}", failure_));
+            case Status::failed: refuse(operation, format("failed before:\n  {}", {failure_}));
             case Status::aborted: refuse(operation, "was aborted");
             case Status::closed: refuse(operation, "was closed");
         }
@@ -216,7 +214,7 @@ private:
 
     [[noreturn]] void refuse(std::string_view operation, std::string_view why) const {
         throw Error(errc::closed, Stage::communicator,
-                    fmt::format("{} on a Gloo communicator of {} that {}", operation, ranks_text(ranks), why),
+                    format("{} on a Gloo communicator of {} that {}", {operation, ranks_text(ranks), why}),
                     {.rank = global_rank()});
     }
 
@@ -232,22 +230,22 @@ private:
             case GlooFailure::Kind::interrupted: end(errc::closed, operation, "was interrupted by abort()", "", {}, "");
             case GlooFailure::Kind::timeout:
                 end(errc::timeout, operation,
-                    failure.sending ? fmt::format("failed: {} did not take this rank's data within {} ms", whom, waited)
-                                    : fmt::format("failed: no data from {} within {} ms", whom, waited),
+                    failure.sending ? format("failed: {} did not take this rank's data within {} ms", {whom, waited})
+                                    : format("failed: no data from {} within {} ms", {whom, waited}),
                     failure.what(), std::move(about),
                     "\n  all ranks must call the same operations in the same order, with the same sizes and types; or "
                     "the timeout is too short");
             case GlooFailure::Kind::connection: break;
         }
-        end(errc::connection, operation, fmt::format("failed: lost the connection to {}", whom), failure.what(),
+        end(errc::connection, operation, format("failed: lost the connection to {}", {whom}), failure.what(),
             std::move(about), "\n  that rank ended, or its communicator failed, was aborted or closed");
     }
 
     [[noreturn]] void end(errc code, std::string_view operation, std::string_view what, std::string_view said,
                           std::vector<int> about, std::string_view advice) {
-        auto text = fmt::format("{} on rank {} of the Gloo communicator of {} {}", operation, global_rank(),
-                                ranks_text(ranks), what);
-        if (!said.empty()) text += fmt::format("\n  Gloo: {}", gloo_text(said));
+        auto text = format("{} on rank {} of the Gloo communicator of {} {}",
+                           {operation, global_rank(), ranks_text(ranks), what});
+        if (!said.empty()) text += format("\n  Gloo: {}", {gloo_text(said)});
         text += advice;
         failure_ = text;
         auto expected = Status::open;

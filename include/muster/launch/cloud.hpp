@@ -2,11 +2,10 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/launch/environment.hpp>
 #include <muster/launch/variables.hpp>
 #include <muster/store/printable.hpp>
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <optional>
@@ -42,8 +41,8 @@ namespace muster::inline v0_1::detail {
     good = good && pass(']') && rest.find_first_not_of(" \t\r\n") == std::string_view::npos;
     if (!good)
         throw Error(errc::invalid_launch, Stage::launch,
-                    fmt::format("SM_HOSTS={} cannot be read\n  wanted: names in JSON, as in [\"algo-1\",\"algo-2\"]",
-                                printable(*text)));
+                    format("SM_HOSTS={} cannot be read\n  wanted: names in JSON, as in [\"algo-1\",\"algo-2\"]",
+                           {printable(*text)}));
     return hosts;
 }
 

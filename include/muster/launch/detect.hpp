@@ -2,6 +2,7 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/launch/batch.hpp>
 #include <muster/launch/environment.hpp>
 #include <muster/launch/launch.hpp>
@@ -12,8 +13,6 @@
 #include <muster/launch/slurm.hpp>
 #include <muster/launch/torch.hpp>
 #include <muster/launch/variables.hpp>
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -54,15 +53,14 @@ inline void compare_others(Launch& launch, const Launcher& own) {
                    other.world_size.value_or(*outer.world_size) == *outer.world_size;
         });
         if (!daemon)
-            throw Error(
-                errc::invalid_launch, Stage::launch,
-                fmt::format("two launchers describe this process, and differ: {} and {}\n  seen: {}={}, {}={} of "
-                            "{}; {} of {}\n  do: start the program with one of them only, or unset the variables "
-                            "of the other",
-                            launch.launcher, other.launcher, launch.from.rank, launch.rank, launch.from.world_size,
-                            launch.world_size, launch.launcher, other.text, other.launcher));
+            throw Error(errc::invalid_launch, Stage::launch,
+                        format("two launchers describe this process, and differ: {} and {}\n  seen: {}={}, {}={} of "
+                               "{}; {} of {}\n  do: start the program with one of them only, or unset the variables "
+                               "of the other",
+                               {launch.launcher, other.launcher, launch.from.rank, launch.rank, launch.from.world_size,
+                                launch.world_size, launch.launcher, other.text, other.launcher}));
         launch.passed_over.push_back(
-            fmt::format("{} ({}), whose one process on each node starts others", other.launcher, other.text));
+            format("{} ({}), whose one process on each node starts others", {other.launcher, other.text}));
     }
 }
 

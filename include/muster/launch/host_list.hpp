@@ -2,20 +2,17 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/store/printable.hpp>
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 namespace muster::inline v0_1::detail {
@@ -97,7 +94,9 @@ private:
             std::string text = prefix;
             for (std::size_t i = 0; i < brackets.size(); ++i) {
                 const Range& range = brackets[i].ranges[places[i].range];
-                text += fmt::format("{:0{}}", range.low + places[i].offset, range.width) + brackets[i].suffix;
+                const std::string number = std::to_string(range.low + places[i].offset);
+                if (number.size() < range.width) text.append(range.width - number.size(), '0');
+                text += number + brackets[i].suffix;
             }
             return text;
         }
@@ -161,7 +160,7 @@ private:
             length += digits + last.suffix.size();
         }
         if (length == 0) refuse(begin, "a host name is empty");
-        if (length > longest_name) refuse(begin, fmt::format("a host name has more than {} characters", longest_name));
+        if (length > longest_name) refuse(begin, format("a host name has more than {} characters", {longest_name}));
         return result;
     }
 
@@ -219,11 +218,10 @@ private:
     }
 
     [[noreturn]] void refuse(std::size_t at, std::string_view why) const {
-        throw Error(
-            errc::invalid_launch, Stage::launch,
-            fmt::format("the host list is invalid: {}, at character {}\n  seen: {}\n  wanted: names with commas "
-                        "between them, as in gpu[01-04,7],login",
-                        why, at + 1, printable(text_)));
+        throw Error(errc::invalid_launch, Stage::launch,
+                    format("the host list is invalid: {}, at character {}\n  seen: {}\n  wanted: names with commas "
+                           "between them, as in gpu[01-04,7],login",
+                           {why, at + 1, printable(text_)}));
     }
 
     std::string_view text_; ///< only while it is read

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <muster/core/format.hpp>
 #include <muster/core/text.hpp>
 #include <muster/launch/environment.hpp>
-
-#include <fmt/format.h>
 
 #include <cstdint>
 #include <optional>
@@ -68,16 +67,16 @@ struct Launch {
                                          {"nodes", from.node_count}}) {
         if (variable.empty()) continue;
         if (!found.empty() && found.back().second == variable)
-            found.back().first += fmt::format(", {}", what);
+            found.back().first += detail::format(", {}", {what});
         else
             found.emplace_back(what, variable);
     }
     std::string text;
     for (const auto& [what, variable] : found)
-        text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", what, variable);
+        text += detail::format("{}{}: {}", {text.empty() ? "" : "; ", what, variable});
     for (const std::string& other : launch.passed_over)
-        text += fmt::format("{}passed over: {}", text.empty() ? "" : "; ", other);
-    return text.empty() ? launch.launcher : fmt::format("{} ({})", launch.launcher, text);
+        text += detail::format("{}passed over: {}", {text.empty() ? "" : "; ", other});
+    return text.empty() ? launch.launcher : detail::format("{} ({})", {launch.launcher, text});
 }
 
 } // namespace muster::inline v0_1

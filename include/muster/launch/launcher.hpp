@@ -2,13 +2,12 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/launch/environment.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/launch/meeting_point.hpp>
 #include <muster/launch/parse.hpp>
 #include <muster/launch/variables.hpp>
-
-#include <fmt/format.h>
 
 #include <array>
 #include <optional>
@@ -57,14 +56,14 @@ struct Claim {
                  *parse_int(environment, rank, 0, most_ranks),
                  {},
                  false,
-                 fmt::format("{}={}", rank, *environment.get(rank))};
+                 format("{}={}", {rank, *environment.get(rank)})};
     if (size == "WORLD_SIZE") return result; // the user's word, for a launcher that has none
     if (!environment.has(size)) return std::nullopt;
     Launch launch = identify(environment, names);
     settle_nodes(launch);
     result.world_size = launch.world_size;
     result.one_per_node = launch.world_size == 1 || launch.local_size == 1 || launch.node_count == launch.world_size;
-    result.text += fmt::format(", {}={}", size, launch.world_size);
+    result.text += format(", {}={}", {size, launch.world_size});
     return result;
 }
 
@@ -93,8 +92,8 @@ inline void check_agreement(const Launch& launch) {
         const auto other = parse_int(launch.environment, torch, 0, most_ranks);
         if (other && value && *other != *value)
             throw Error(errc::invalid_launch, Stage::launch,
-                        fmt::format("{}={} contradicts {}={} of {}\n  do: unset {}, or start the program without {}",
-                                    torch, *other, own, *value, launch.launcher, torch, launch.launcher));
+                        format("{}={} contradicts {}={} of {}\n  do: unset {}, or start the program without {}",
+                               {torch, *other, own, *value, launch.launcher, torch, launch.launcher}));
     }
 }
 

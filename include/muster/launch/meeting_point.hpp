@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <muster/core/format.hpp>
 #include <muster/launch/environment.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/launch/parse.hpp>
 #include <muster/launch/variables.hpp>
-
-#include <fmt/format.h>
 
 #include <cstdint>
 #include <optional>
@@ -78,7 +77,7 @@ inline void find_endpoint(Launch& launch, const Variables& names, Hints hints, W
         missing_variable(launch.environment, "MASTER_PORT", names, "a free port of rank 0's host");
     if (!address || !port) return;
     launch.endpoint = Endpoint{std::move(*address), static_cast<std::uint16_t>(*port)};
-    launch.from.endpoint = fmt::format("{}, {}", address_from, port_from);
+    launch.from.endpoint = format("{}, {}", {address_from, port_from});
 }
 
 } // namespace detail

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <muster/core/format.hpp>
 #include <muster/launch/cloud.hpp>
 #include <muster/launch/environment.hpp>
 #include <muster/launch/launch.hpp>
@@ -8,8 +9,6 @@
 #include <muster/launch/parse.hpp>
 #include <muster/launch/slurm.hpp>
 #include <muster/launch/variables.hpp>
-
-#include <fmt/format.h>
 
 #include <sys/socket.h>
 
@@ -70,7 +69,7 @@ inline constexpr Launcher open_mpi{.names = {.launcher = "Open MPI",
             0 ||
         peer.pid <= 0)
         return std::nullopt;
-    return Found{fmt::format("proxy-{}", peer.pid), "the process behind PMI_FD"};
+    return Found{format("proxy-{}", {peer.pid}), "the process behind PMI_FD"};
 }
 
 /// Over several nodes of a Slurm allocation Hydra's proxies are a step with one task on each: all ranks inherit its

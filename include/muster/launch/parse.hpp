@@ -2,9 +2,8 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/launch/environment.hpp>
-
-#include <fmt/format.h>
 
 #include <charconv>
 #include <optional>
@@ -26,8 +25,8 @@ namespace muster::inline v0_1::detail {
     const bool number = end == text->data() + text->size() && failure != std::errc::invalid_argument;
     if (number && failure == std::errc() && value >= low && value <= high && text->front() != '-') return value;
     throw Error(errc::invalid_launch, Stage::launch,
-                fmt::format("{}={} is {}\n  wanted: a whole number from {} to {}", name, *text,
-                            number ? "out of range" : "not a whole number", low, high));
+                format("{}={} is {}\n  wanted: a whole number from {} to {}",
+                       {name, *text, number ? "out of range" : "not a whole number", low, high}));
 }
 
 } // namespace muster::inline v0_1::detail

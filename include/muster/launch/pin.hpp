@@ -2,9 +2,8 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/launch/launch.hpp>
-
-#include <fmt/format.h>
 
 #include <optional>
 #include <string>
@@ -28,25 +27,25 @@ struct DeviceChoice {
     if (wanted) {
         if (*wanted < 0 || *wanted >= visible)
             refuse(
-                fmt::format("GPU {} was asked for, but this process sees {}\n  seen: CUDA_VISIBLE_DEVICES {}\n  do: "
-                            "give Options::device a number from 0 to {}, or none",
-                            *wanted, visible, mask, visible - 1));
+                format("GPU {} was asked for, but this process sees {}\n  seen: CUDA_VISIBLE_DEVICES {}\n  do: "
+                       "give Options::device a number from 0 to {}, or none",
+                       {*wanted, visible, mask, visible - 1}));
         return {*wanted, "Options::device"};
     }
     const std::string local = launch.from.local_rank.empty() ? std::string("the local rank") : launch.from.local_rank;
     if (launch.local_rank && *launch.local_rank < visible)
-        return {*launch.local_rank, fmt::format("{}={}", local, *launch.local_rank)};
+        return {*launch.local_rank, format("{}={}", {local, *launch.local_rank})};
     if (visible == 1) return {0, "the only visible one"};
     if (!launch.local_rank && launch.world_size == 1) return {0, "the only rank"};
     if (!launch.local_rank)
         refuse(
-            fmt::format("this process sees {} GPUs and does not know which is its own\n  seen: CUDA_VISIBLE_DEVICES "
-                        "{}; no local rank from launcher '{}'\n  do: set LOCAL_RANK, or Options::device",
-                        visible, mask, launch.launcher));
+            format("this process sees {} GPUs and does not know which is its own\n  seen: CUDA_VISIBLE_DEVICES "
+                   "{}; no local rank from launcher '{}'\n  do: set LOCAL_RANK, or Options::device",
+                   {visible, mask, launch.launcher}));
     refuse(
-        fmt::format("local rank {} has no GPU of its own: this process sees {}\n  seen: {}={}, CUDA_VISIBLE_DEVICES "
-                    "{}\n  do: start at most {} ranks on this host, or make more GPUs visible",
-                    *launch.local_rank, visible, local, *launch.local_rank, mask, visible));
+        format("local rank {} has no GPU of its own: this process sees {}\n  seen: {}={}, CUDA_VISIBLE_DEVICES "
+               "{}\n  do: start at most {} ranks on this host, or make more GPUs visible",
+               {*launch.local_rank, visible, local, *launch.local_rank, mask, visible}));
     return {};
 }
 

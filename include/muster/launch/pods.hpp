@@ -2,6 +2,7 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/launch/cloud.hpp>
 #include <muster/launch/environment.hpp>
 #include <muster/launch/launch.hpp>
@@ -10,16 +11,12 @@
 #include <muster/launch/parse.hpp>
 #include <muster/launch/variables.hpp>
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
-#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 // Launchers that number pods or hosts, not processes: torchrun is meant to start the processes of each. A program that
 // is started directly is the one process of its pod, or says with LOCAL_RANK and LOCAL_WORLD_SIZE which of them it is.
@@ -48,13 +45,12 @@ struct PodLauncher {
 }
 
 [[noreturn]] inline void refuse_without_torchrun(const Environment& environment) {
-    throw Error(
-        errc::invalid_launch, Stage::launch,
-        fmt::format("PET_* ask torchrun for the processes of a node, but torchrun did not start this one\n  seen: "
-                    "{}\n  do: start the program with torchrun --no-python ./program, or set RANK, WORLD_SIZE, "
-                    "LOCAL_RANK and LOCAL_WORLD_SIZE for each process",
-                    seen(environment, {"PET_NNODES", "PET_NODE_RANK", "PET_NPROC_PER_NODE", "PET_MASTER_ADDR",
-                                       "PET_MASTER_PORT", "RANK", "WORLD_SIZE"})));
+    throw Error(errc::invalid_launch, Stage::launch,
+                format("PET_* ask torchrun for the processes of a node, but torchrun did not start this one\n  seen: "
+                       "{}\n  do: start the program with torchrun --no-python ./program, or set RANK, WORLD_SIZE, "
+                       "LOCAL_RANK and LOCAL_WORLD_SIZE for each process",
+                       {seen(environment, {"PET_NNODES", "PET_NODE_RANK", "PET_NPROC_PER_NODE", "PET_MASTER_ADDR",
+                                           "PET_MASTER_PORT", "RANK", "WORLD_SIZE"})}));
 }
 
 /// Trainer v2 of Kubeflow speaks to torchrun. Only with one process for each node is the node the rank.
@@ -77,9 +73,9 @@ inline void check_pytorch_job(const Environment& environment) {
     const auto node = parse_int(environment, "PET_NODE_RANK", 0, most_ranks);
     if (node && rank != node)
         throw Error(errc::invalid_launch, Stage::launch,
-                    fmt::format("RANK={} contradicts PET_NODE_RANK={} of Kubeflow\n  do: unset one of them, or set "
-                                "LOCAL_RANK where a pod has several processes",
-                                *rank, *node));
+                    format("RANK={} contradicts PET_NODE_RANK={} of Kubeflow\n  do: unset one of them, or set "
+                           "LOCAL_RANK where a pod has several processes",
+                           {*rank, *node}));
 }
 
 /// SageMaker without MPI runs the program once on each host of SM_HOSTS.
@@ -90,11 +86,10 @@ inline void check_pytorch_job(const Environment& environment) {
     if (!own) missing_variable(environment, "SM_CURRENT_HOST", names, "this host's name");
     const auto found = std::ranges::find(*hosts, *own);
     if (found == hosts->end())
-        throw Error(
-            errc::invalid_launch, Stage::launch,
-            fmt::format("SM_CURRENT_HOST={} is not in SM_HOSTS={}\n  do: leave these variables as SageMaker sets "
-                        "them, or set RANK and WORLD_SIZE",
-                        *own, *environment.get("SM_HOSTS")));
+        throw Error(errc::invalid_launch, Stage::launch,
+                    format("SM_CURRENT_HOST={} is not in SM_HOSTS={}\n  do: leave these variables as SageMaker sets "
+                           "them, or set RANK and WORLD_SIZE",
+                           {*own, *environment.get("SM_HOSTS")}));
     return {static_cast<int>(found - hosts->begin()), static_cast<int>(hosts->size()), "SM_CURRENT_HOST", "SM_HOSTS"};
 }
 
@@ -200,23 +195,23 @@ struct Within {
     const std::int64_t rank = std::int64_t{pods.index} * each + within.rank.value_or(0);
     const auto refuse = [&](std::string_view why) {
         throw Error(errc::invalid_launch, Stage::launch,
-                    fmt::format("{}\n  seen: {}\n  do: set RANK and WORLD_SIZE for each process, or correct these", why,
-                                seen(environment, {names.rank[0], names.world_size[0], "WORLD_SIZE", "LOCAL_RANK",
-                                                   "LOCAL_WORLD_SIZE"})));
+                    format("{}\n  seen: {}\n  do: set RANK and WORLD_SIZE for each process, or correct these",
+                           {why, seen(environment, {names.rank[0], names.world_size[0], "WORLD_SIZE", "LOCAL_RANK",
+                                                    "LOCAL_WORLD_SIZE"})}));
     };
     if (pods.count && told && *told != world_size)
-        refuse(fmt::format("WORLD_SIZE={} contradicts {} pods of {} with {} processes each", *told, *pods.count,
-                           names.launcher, each));
+        refuse(format("WORLD_SIZE={} contradicts {} pods of {} with {} processes each",
+                      {*told, *pods.count, names.launcher, each}));
     if (world_size > most_ranks || rank >= world_size || world_size % each != 0)
-        refuse(fmt::format("pod {} of {} with {} processes each does not fit in a world of {}", pods.index,
-                           names.launcher, each, world_size));
+        refuse(format("pod {} of {} with {} processes each does not fit in a world of {}",
+                      {pods.index, names.launcher, each, world_size}));
     launch.rank = static_cast<int>(rank);
     launch.world_size = static_cast<int>(world_size);
     launch.node_count = launch.world_size / each;
     const std::string_view times = each > 1 ? " and LOCAL_WORLD_SIZE" : "";
-    launch.from.rank = each > 1 ? fmt::format("{}{} and LOCAL_RANK", pods.index_from, times) : pods.index_from;
-    launch.from.world_size = pods.count ? fmt::format("{}{}", pods.count_from, times) : "WORLD_SIZE";
-    launch.from.node_count = pods.count ? pods.count_from : fmt::format("WORLD_SIZE{}", times);
+    launch.from.rank = each > 1 ? format("{}{} and LOCAL_RANK", {pods.index_from, times}) : pods.index_from;
+    launch.from.world_size = pods.count ? format("{}{}", {pods.count_from, times}) : "WORLD_SIZE";
+    launch.from.node_count = pods.count ? pods.count_from : format("WORLD_SIZE{}", {times});
 
     Hints hints = launcher.hints != nullptr ? launcher.hints(environment) : Hints{};
     find_endpoint(launch, names, hints, wanted);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/launch/environment.hpp>
 #include <muster/launch/host_list.hpp>
 #include <muster/launch/launch.hpp>
@@ -9,8 +10,6 @@
 #include <muster/launch/parse.hpp>
 #include <muster/launch/variables.hpp>
 #include <muster/store/printable.hpp>
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
@@ -26,11 +25,10 @@ namespace muster::inline v0_1::detail {
 /// Throws: Error(errc::invalid_launch) where the text is of another form, or has fewer nodes.
 [[nodiscard]] inline int tasks_on_node(std::string_view text, int node) {
     const auto refuse = [&](std::string_view why) {
-        throw Error(
-            errc::invalid_launch, Stage::launch,
-            fmt::format("SLURM_STEP_TASKS_PER_NODE={} {}\n  wanted: a form as 2(x3),1 with an entry for node {} "
-                        "(SLURM_NODEID)",
-                        printable(text), why, node));
+        throw Error(errc::invalid_launch, Stage::launch,
+                    format("SLURM_STEP_TASKS_PER_NODE={} {}\n  wanted: a form as 2(x3),1 with an entry for node {} "
+                           "(SLURM_NODEID)",
+                           {printable(text), why, node}));
     };
     std::optional<int> found;
     std::uint64_t nodes = 0;
@@ -58,7 +56,7 @@ namespace muster::inline v0_1::detail {
         if (!rest.starts_with(',')) refuse("cannot be read");
         rest.remove_prefix(1);
     }
-    if (!found) refuse(fmt::format("is for {} nodes", nodes));
+    if (!found) refuse(format("is for {} nodes", {nodes}));
     return *found;
 }
 
@@ -108,24 +106,22 @@ inline void complete_slurm(Launch& launch) {
     if (tasks && launch.node_index) {
         const int here = tasks_on_node(*tasks, *launch.node_index);
         if (launch.local_size.value_or(here) != here)
-            throw Error(
-                errc::invalid_launch, Stage::launch,
-                fmt::format("SLURM_STEP_TASKS_PER_NODE={} means {} tasks on node {}, but SLURM_GTIDS={} names {}"
-                            "\n  do: start the program with srun; a batch script that was submitted from within a "
-                            "step inherits that step's variables",
-                            printable(*tasks), here, *launch.node_index, printable(*environment.get("SLURM_GTIDS")),
-                            *launch.local_size));
+            throw Error(errc::invalid_launch, Stage::launch,
+                        format("SLURM_STEP_TASKS_PER_NODE={} means {} tasks on node {}, but SLURM_GTIDS={} names {}"
+                               "\n  do: start the program with srun; a batch script that was submitted from within a "
+                               "step inherits that step's variables",
+                               {printable(*tasks), here, *launch.node_index, printable(*environment.get("SLURM_GTIDS")),
+                                *launch.local_size}));
         launch.local_size = here;
         launch.from.local_size = "SLURM_STEP_TASKS_PER_NODE";
     }
     if (!launch.local_size) return;
     if (*launch.local_size > launch.world_size || launch.local_rank.value_or(0) >= *launch.local_size)
-        throw Error(
-            errc::invalid_launch, Stage::launch,
-            fmt::format("a rank of Slurm does not fit\n  seen: local rank {} of {} on this node, by {}; world "
-                        "size {}, by {}\n  do: start the program with srun, and leave its variables as they are",
-                        launch.local_rank.value_or(0), *launch.local_size, launch.from.local_size, launch.world_size,
-                        launch.from.world_size));
+        throw Error(errc::invalid_launch, Stage::launch,
+                    format("a rank of Slurm does not fit\n  seen: local rank {} of {} on this node, by {}; world "
+                           "size {}, by {}\n  do: start the program with srun, and leave its variables as they are",
+                           {launch.local_rank.value_or(0), *launch.local_size, launch.from.local_size,
+                            launch.world_size, launch.from.world_size}));
 }
 
 /// Rank 0 is on the first node. All steps of a job share its id, and steps run at the same time.
@@ -162,17 +158,16 @@ inline constexpr Launcher slurm{.names = {.launcher = "Slurm",
     const int tasks = environment.has("SLURM_JOB_ID") ? tasks_of_allocation(environment) : 1;
     if (tasks == 1) return alone;
     if (is_interactive(environment)) {
-        alone.passed_over.push_back(fmt::format("Slurm, a shell in an allocation of {} tasks", tasks));
+        alone.passed_over.push_back(format("Slurm, a shell in an allocation of {} tasks", {tasks}));
         return alone;
     }
     throw Error(
         errc::invalid_launch, Stage::launch,
-        fmt::format("this process is in a Slurm allocation of {} tasks, but srun did not start it\n  seen: {}\n  do: "
-                    "start the program with srun (srun ./program); for a single process: RANK=0 WORLD_SIZE=1",
-                    tasks,
-                    seen(environment,
-                         {"SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE",
-                          "SLURM_JOB_NUM_NODES", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"})));
+        format("this process is in a Slurm allocation of {} tasks, but srun did not start it\n  seen: {}\n  do: "
+               "start the program with srun (srun ./program); for a single process: RANK=0 WORLD_SIZE=1",
+               {tasks, seen(environment,
+                            {"SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE",
+                             "SLURM_JOB_NUM_NODES", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"})}));
 }
 
 } // namespace muster::inline v0_1::detail

@@ -2,12 +2,11 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
+#include <muster/core/text.hpp>
 #include <muster/launch/environment.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/launch/parse.hpp>
-
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <array>
 #include <initializer_list>
@@ -75,37 +74,41 @@ struct Found {
         if (!value) return std::nullopt;
         values.push_back(std::move(*value));
     }
-    return Found{fmt::format("{}", fmt::join(values, ".")), fmt::format("{}", fmt::join(names, " and "))};
+    return Found{joined(values, "."), joined(std::vector<std::string>(names.begin(), names.end()), " and ")};
 }
 
 /// The variables of `names` that are set, as NAME=value, for error texts.
 [[nodiscard]] inline std::string seen(const Environment& environment, const std::vector<std::string_view>& names) {
     std::vector<std::string> found;
     for (const auto name : names)
-        if (const auto value = environment.get(name)) found.push_back(fmt::format("{}={}", name, *value));
-    return found.empty() ? "none of them" : fmt::format("{}", fmt::join(found, ", "));
+        if (const auto value = environment.get(name)) found.push_back(format("{}={}", {name, *value}));
+    return found.empty() ? "none of them" : joined(found, ", ");
 }
 
 [[nodiscard]] inline std::string all_seen(const Environment& environment, const Variables& names) {
     std::vector<std::string_view> all;
     for (const Names& some : {names.rank, names.world_size, names.local_rank, names.local_size, names.node_index,
                               names.node_count, Names{"MASTER_ADDR", "MASTER_PORT"}})
-        all.insert(all.end(), some.begin(), some.end());
+        for (const std::string_view name : some) all.push_back(name);
     return seen(environment, all);
 }
 
 [[noreturn]] inline void missing_variable(const Environment& environment, std::string_view missing,
                                           const Variables& names, std::string_view meaning) {
-    std::string advice = fmt::format("set {} to {}", missing, meaning);
+    std::string advice = format("set {} to {}", {missing, meaning});
     const bool own = missing != "WORLD_SIZE" && !missing.starts_with("MASTER_"); // else it is the user's to set
-    if (!own && !names.pass.empty()) advice += fmt::format(" ({})", fmt::format(fmt::runtime(names.pass), missing));
+    if (!own && !names.pass.empty()) {
+        std::string pass(names.pass);
+        if (const auto place = pass.find("{}"); place != std::string::npos) pass.replace(place, 2, missing);
+        advice += format(" ({})", {pass});
+    }
     // Where the program was started so, another start brings no address.
     if (!names.start.empty() && (names.pass.empty() || !missing.starts_with("MASTER_")))
-        advice += fmt::format(", or {}", names.start);
+        advice += format(", or {}", {names.start});
     throw Error(errc::invalid_launch, Stage::launch,
-                fmt::format("{} is not set, but other variables of a launch ({}) are{}\n  seen: {}\n  do: {}", missing,
-                            names.launcher, missing == names.world_size.front() ? names.lacks : "",
-                            all_seen(environment, names), advice));
+                format("{} is not set, but other variables of a launch ({}) are{}\n  seen: {}\n  do: {}",
+                       {missing, names.launcher, missing == names.world_size.front() ? names.lacks : "",
+                        all_seen(environment, names), advice}));
 }
 
 /// Rank, world size and all that the launcher tells beside them.

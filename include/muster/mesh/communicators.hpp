@@ -3,10 +3,9 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/mesh/backend.hpp>
 #include <muster/mesh/group_shape.hpp>
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
@@ -56,8 +55,7 @@ public:
         for (Made& each : made_)
             if (serves(each, group, own)) return each.communicator;
         if (closed_)
-            throw Error(errc::closed, Stage::mesh,
-                        fmt::format("the group along {} on a mesh that is closed", group.name));
+            throw Error(errc::closed, Stage::mesh, format("the group along {} on a mesh that is closed", {group.name}));
         if (group.ranks.size() == 1) return keep(group, own, backend_->alone());
         limit(world(), deadline.remaining());
         Communicator& made = keep(group, own, split(group));

@@ -4,6 +4,7 @@
 #include <muster/comm/options.hpp>
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/mesh/backend.hpp>
 #include <muster/mesh/extents.hpp>
@@ -14,14 +15,11 @@
 #include <muster/roll_call/record.hpp>
 #include <muster/topology.hpp>
 
-#include <fmt/format.h>
-
 #include <chrono>
 #include <concepts>
 #include <exception>
 #include <span>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 namespace muster::inline v0_1 {
@@ -114,8 +112,8 @@ public:
     [[nodiscard]] MeshView<Other, B> view(const Other& other) {
         if (other.size() != this->world_size())
             throw Error(errc::world_mismatch, Stage::mesh,
-                        fmt::format("a view of {} has {} ranks, the mesh has {}\n  do: make it with for_world({})",
-                                    other.signature(), other.size(), this->world_size(), this->world_size()),
+                        detail::format("a view of {} has {} ranks, the mesh has {}\n  do: make it with for_world({})",
+                                       {other.signature(), other.size(), this->world_size(), this->world_size()}),
                         {.rank = this->rank()});
         return {*state_.communicators, other, this->rank(), state_.communicators->deadline()};
     }

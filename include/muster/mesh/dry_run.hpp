@@ -8,8 +8,6 @@
 #include <muster/mesh/group_shape.hpp>
 #include <muster/topology.hpp>
 
-#include <fmt/format.h>
-
 #include <string>
 #include <type_traits>
 #include <utility>

@@ -2,12 +2,11 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
+#include <muster/core/text.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/launch/parse.hpp>
 #include <muster/topology.hpp>
-
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <array>
 #include <concepts>
@@ -15,7 +14,6 @@
 #include <limits>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -59,8 +57,8 @@ template <AxisTag Tag, int Extent>
         if (!value) return;
         if (Extent != dynamic && *value != Extent)
             throw Error(errc::invalid_argument, Stage::mesh,
-                        fmt::format("{} is {} from {}, but the mesh's type fixes it to {}\n  do: change one of them",
-                                    result.axis, *value, from, Extent));
+                        format("{} is {} from {}, but the mesh's type fixes it to {}\n  do: change one of them",
+                               {result.axis, *value, from, Extent}));
         if (result.extent == dynamic) {
             result.extent = *value;
             result.from = "from " + from;
@@ -78,28 +76,28 @@ template <std::size_t N>
 [[nodiscard]] std::string origin_text(const Launch& launch, const std::array<ExtentRequest, N>& requests) {
     std::vector<std::string> parts{
         launch.from.world_size.empty()
-            ? fmt::format("world size: {}, no launcher found", launch.world_size)
-            : fmt::format("world size: {}, from {} ({})", launch.world_size, launch.from.world_size, launch.launcher)};
+            ? format("world size: {}, no launcher found", {launch.world_size})
+            : format("world size: {}, from {} ({})", {launch.world_size, launch.from.world_size, launch.launcher})};
     std::vector<std::string> fixed;
     for (const ExtentRequest& each : requests) {
         if (each.from == "fixed by the type") {
             fixed.push_back(each.axis);
         } else {
-            parts.push_back(each.extent == dynamic ? fmt::format("{}: to infer", each.axis)
-                                                   : fmt::format("{}: {}, {}", each.axis, each.extent, each.from));
+            parts.push_back(each.extent == dynamic ? format("{}: to infer", {each.axis})
+                                                   : format("{}: {}, {}", {each.axis, each.extent, each.from}));
         }
     }
-    if (!fixed.empty()) parts.push_back(fmt::format("{}: fixed by the type", fmt::join(fixed, ", ")));
-    return fmt::format("{}", fmt::join(parts, "; "));
+    if (!fixed.empty()) parts.push_back(format("{}: fixed by the type", {joined(fixed, ", ")}));
+    return joined(parts, "; ");
 }
 
 template <class Grid, AxisTag Tag>
 void refuse_unless_in(const Extents& extents) {
     if (!Grid::template has_axis<Tag> && requested<Tag>(extents))
         throw Error(errc::invalid_argument, Stage::mesh,
-                    fmt::format("{} is {} from the constructor, but the mesh has no such axis\n  do: leave it out, or "
-                                "add the axis to the mesh's type",
-                                upper(Tag::name), *requested<Tag>(extents)));
+                    format("{} is {} from the constructor, but the mesh has no such axis\n  do: leave it out, or "
+                           "add the axis to the mesh's type",
+                           {upper(Tag::name), *requested<Tag>(extents)}));
 }
 
 /// The topology of this launch. Throws: errc::world_mismatch or errc::invalid_argument, with where each number came

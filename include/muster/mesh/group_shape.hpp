@@ -41,13 +41,16 @@ template <class... Chosen, AxisTag... Tags, int... Extent>
     }
     shape.steps = steps_along(chosen, topology.extents());
     shape.ranks = topology.template group<Chosen...>(rank);
-    shape.place = static_cast<int>(std::ranges::lower_bound(shape.ranks, rank) - shape.ranks.begin());
+    shape.place =
+        static_cast<int>(std::lower_bound(shape.ranks.begin(), shape.ranks.end(), rank) - shape.ranks.begin());
     return shape;
 }
 
 /// The whole world as one group.
 [[nodiscard]] inline GroupShape world_shape(int world_size, int rank) {
-    return group_shape<World>(Topology<Axis<World>>::for_world(world_size), rank);
+    GroupShape shape{std::string(World::name), steps_along(std::array{true}, std::array{world_size}), {}, rank};
+    for (int each = 0; each < world_size; ++each) shape.ranks.push_back(each);
+    return shape;
 }
 
 } // namespace detail

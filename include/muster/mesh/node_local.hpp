@@ -2,13 +2,12 @@
 #pragma once
 
 #include <muster/comm/options.hpp>
+#include <muster/core/format.hpp>
 #include <muster/core/text.hpp>
 #include <muster/roll_call/nodes.hpp>
 #include <muster/roll_call/session.hpp>
 #include <muster/topology.hpp>
 #include <muster/topology/nodes.hpp>
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -28,8 +27,8 @@ namespace muster::inline v0_1::detail {
         if (std::find(on.begin(), on.end(), nodes.node_of(rank)) == on.end()) on.push_back(nodes.node_of(rank));
     std::string names;
     for (std::size_t i = 0; i < on.size() && i < most; ++i) names += (i > 0 ? ", " : "") + nodes.name(on[i]);
-    if (on.size() > most) names += fmt::format(" and {} more", on.size() - most);
-    return fmt::format("{} on {}", group_text(ranks), names);
+    if (on.size() > most) names += format(" and {} more", {on.size() - most});
+    return format("{} on {}", {group_text(ranks), names});
 }
 
 /// What a warning says of the groups of one axis that cross nodes. The axis and those after it, which vary faster, make
@@ -40,17 +39,17 @@ namespace muster::inline v0_1::detail {
     constexpr std::size_t most = 4;
     const std::string name = upper(names[axis]);
     std::string text =
-        fmt::format("muster: warning: {} of {} {} group{} cross{} nodes, so {} waits for the network", crossing.size(),
-                    groups, name, groups == 1 ? "" : "s", crossing.size() == 1 ? "es" : "", name);
+        format("muster: warning: {} of {} {} group{} cross{} nodes, so {} waits for the network",
+               {crossing.size(), groups, name, groups == 1 ? "" : "s", crossing.size() == 1 ? "es" : "", name});
     for (std::size_t i = 0; i < crossing.size() && i < most; ++i)
         text += (i == 0 ? "\n  groups: " : "; ") + group_on_nodes(crossing[i], nodes);
-    if (crossing.size() > most) text += fmt::format("; and {} more", crossing.size() - most);
-    const std::string block = axis + 1 == names.size() ? fmt::format("{} ({})", name, extents[axis])
+    if (crossing.size() > most) text += format("; and {} more", {crossing.size() - most});
+    const std::string block = axis + 1 == names.size() ? format("{} ({})", {name, extents[axis]})
                                                        : factors_text(names.subspan(axis), extents.subspan(axis));
-    return text + fmt::format(
+    return text + format(
                       "\n  do: let {} divide the number of ranks on each node, and launch consecutive ranks on one "
                       "node; or, if this is meant, leave '{}' out of Options::node_local",
-                      block, names[axis]);
+                      {block, names[axis]});
 }
 
 /// Warns of each axis of Options::node_local that crosses nodes, once: on rank 0, which has all records.

@@ -3,11 +3,11 @@
 
 #include <muster/comm/checks.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/nccl/error.hpp>
 #include <muster/nccl/limits.hpp>
 #include <muster/nccl/state.hpp>
 
-#include <fmt/format.h>
 #include <nccl.h>
 
 #include <cstddef>
@@ -34,8 +34,8 @@ namespace muster::inline v0_1::detail {
         std::iota(ranks.begin(), ranks.end(), 0);
     }
     if (ranks.size() != static_cast<std::size_t>(size))
-        throw_invalid(rank, fmt::format("from_native_handle: {} ranks were given for an NCCL communicator of {}",
-                                        ranks.size(), size));
+        throw_invalid(rank, format("from_native_handle: {} ranks were given for an NCCL communicator of {}",
+                                   {ranks.size(), size}));
     auto state = std::make_shared<NcclState>(NcclGroupOfRanks{std::move(ranks), rank, device, "view"}, limits, nullptr);
     state->adopt(handle, false);
     return state;

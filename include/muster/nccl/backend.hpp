@@ -4,7 +4,7 @@
 #include <muster/comm/options.hpp>
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
-#include <muster/core/text.hpp>
+#include <muster/core/format.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/nccl/communicator.hpp>
 #include <muster/nccl/config.hpp>
@@ -20,7 +20,6 @@
 #include <muster/roll_call/watch.hpp>
 #include <muster/store/any_store.hpp>
 
-#include <fmt/format.h>
 #include <nccl.h>
 
 #include <cstddef>
@@ -76,7 +75,7 @@ public:
 
     /// "cuda:2,0000:41:00.0,GPU-8f3c...": the ordinal, the PCI bus id and the UUID.
     [[nodiscard]] std::string device() const {
-        return fmt::format("cuda:{},{},{}", device_.ordinal, device_.pci_bus_id, device_.uuid);
+        return detail::format("cuda:{},{},{}", {device_.ordinal, device_.pci_bus_id, device_.uuid});
     }
 
     /// What no two ranks may share: the GPU's UUID.
@@ -86,14 +85,15 @@ public:
 
     /// Which variables chose the GPU, for the text about two ranks on one.
     [[nodiscard]] std::string device_source() const {
-        return fmt::format("{}, CUDA_VISIBLE_DEVICES {}", device_.chosen_from, mask_);
+        return detail::format("{}, CUDA_VISIBLE_DEVICES {}", {device_.chosen_from, mask_});
     }
 
     [[nodiscard]] std::map<std::string, std::string> must_equal() const {
         auto facts = variables_;
         facts["the version of NCCL"] = detail::nccl_version_text(library_);
         facts["the settings in Options::nccl"] = detail::settings_text(options_.nccl);
-        facts["the number of NCCL's roots (NcclOptions::ranks_per_root, NCCL_COMM_ID)"] = fmt::format("{}", roots_);
+        facts["the number of NCCL's roots (NcclOptions::ranks_per_root, NCCL_COMM_ID)"] =
+            detail::format("{}", {roots_});
         return facts;
     }
 
@@ -127,7 +127,7 @@ public:
             detail::initialize_nccl(*world_, ids, config, deadline);
         } catch (const Error& error) {
             if (doubts.empty() || error.shared()) throw;
-            throw Error(error.code(), error.stage(), fmt::format("{}\n  before that: {}", error.text(), doubts),
+            throw Error(error.code(), error.stage(), detail::format("{}\n  before that: {}", {error.text(), doubts}),
                         {error.rank(), error.ranks(), false});
         }
         world_->set_watch(nullptr);
@@ -177,13 +177,14 @@ private:
         const auto set = environment.get("NCCL_SOCKET_IFNAME");
         const std::string exact = "=" + options_.interface;
         if (set && *set != options_.interface && *set != exact)
-            return warn(fmt::format("NCCL_SOCKET_IFNAME={} beats Options::interface ({})", *set, options_.interface));
+            return warn(
+                detail::format("NCCL_SOCKET_IFNAME={} beats Options::interface ({})", {*set, options_.interface}));
         // NOLINTNEXTLINE(concurrency-mt-unsafe): asked for, and before NCCL starts its threads
         if (!set) (void)::setenv("NCCL_SOCKET_IFNAME", exact.c_str(), 0);
     }
 
     void warn(std::string_view text) const {
-        if (options_.log) options_.log(fmt::format("muster: rank {}: warning: {}", rank_, text));
+        if (options_.log) options_.log(detail::format("muster: rank {}: warning: {}", {rank_, text}));
     }
 
     /// Warns of what is likely to stop NCCL; what it finds about the address is given back for the error text.

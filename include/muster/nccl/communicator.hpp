@@ -6,6 +6,7 @@
 #include <muster/comm/split.hpp>
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/nccl/adopt.hpp>
 #include <muster/nccl/data_type.hpp>
 #include <muster/nccl/group.hpp>
@@ -16,7 +17,6 @@
 #include <muster/nccl/wishes.hpp>
 
 #include <cuda_runtime_api.h>
-#include <fmt/format.h>
 #include <nccl.h>
 
 #include <chrono>
@@ -99,7 +99,7 @@ public:
         auto& group = state("set_timeout");
         if (timeout.count() <= 0)
             detail::throw_invalid(group.global_rank(),
-                                  fmt::format("set_timeout: {} ms is not positive", timeout.count()));
+                                  detail::format("set_timeout: {} ms is not positive", {timeout.count()}));
         group.limits.timeout = timeout;
     }
 
@@ -350,9 +350,9 @@ private:
 
     [[noreturn]] static void throw_empty(std::string_view operation) {
         throw Error(errc::closed, Stage::communicator,
-                    fmt::format("{} on an NCCL communicator that is empty: default constructed, moved from, or of a "
-                                "split with no_color",
-                                operation));
+                    detail::format("{} on an NCCL communicator that is empty: default constructed, moved from, or of a "
+                                   "split with no_color",
+                                   {operation}));
     }
 
     void finish() noexcept {

@@ -3,9 +3,9 @@
 
 #include <muster/comm/nccl_config.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/nccl/version.hpp>
 
-#include <fmt/format.h>
 #include <nccl.h>
 
 #include <concepts>
@@ -32,8 +32,8 @@ void take_setting(Native& native, const std::optional<Value>& value, std::string
     if (!value) return;
     const auto refuse = [&](std::string_view what, int found) {
         throw Error(errc::invalid_argument, Stage::communicator,
-                    fmt::format("NcclConfig::{} needs NCCL {}, but {} is {}\n  do: leave it unset, or use a newer NCCL",
-                                name, nccl_version_text(since), what, nccl_version_text(found)));
+                    format("NcclConfig::{} needs NCCL {}, but {} is {}\n  do: leave it unset, or use a newer NCCL",
+                           {name, nccl_version_text(since), what, nccl_version_text(found)}));
     };
     if constexpr (std::invocable<Assign, Native&, const Value&>) {
         // An older library skips what it does not know, without a word.
@@ -52,9 +52,9 @@ void take_ctas(Native& native, const NcclConfig& config) {
     const int most = config.max_ctas.value_or(nccl_most);
     if (least < 1 || most < least)
         throw Error(errc::invalid_argument, Stage::communicator,
-                    fmt::format("NcclConfig: min_ctas {} and max_ctas {} are no range of thread blocks\n  wanted: 1 <= "
-                                "min_ctas <= max_ctas",
-                                least, most));
+                    format("NcclConfig: min_ctas {} and max_ctas {} are no range of thread blocks\n  wanted: 1 <= "
+                           "min_ctas <= max_ctas",
+                           {least, most}));
     if (config.min_ctas || config.max_ctas) {
         native.minCTAs = least;
         native.maxCTAs = most;

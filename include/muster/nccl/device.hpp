@@ -2,18 +2,18 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
+#include <muster/core/text.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/launch/pin.hpp>
 #include <muster/nccl/error.hpp>
 
 #include <cuda_runtime_api.h>
-#include <fmt/format.h>
 
 #include <array>
 #include <cstddef>
 #include <optional>
 #include <string>
-#include <string_view>
 
 namespace muster::inline v0_1 {
 
@@ -33,7 +33,8 @@ public:
     explicit DeviceGuard(int ordinal) {
         detail::check_cuda("cudaGetDevice", cudaGetDevice(&before_), Stage::communicator, -1);
         if (before_ == ordinal) return;
-        detail::check_cuda(fmt::format("cudaSetDevice({})", ordinal), cudaSetDevice(ordinal), Stage::communicator, -1);
+        detail::check_cuda(detail::format("cudaSetDevice({})", {ordinal}), cudaSetDevice(ordinal), Stage::communicator,
+                           -1);
         changed_ = true;
     }
     DeviceGuard(const DeviceGuard&) = delete;
@@ -59,10 +60,10 @@ namespace detail {
     const std::string mask = launch.environment.get("CUDA_VISIBLE_DEVICES").value_or("not set");
     throw Error(
         errc::device, Stage::device,
-        fmt::format("this process sees no GPU\n  seen: cudaGetDeviceCount: {}; CUDA_VISIBLE_DEVICES {}\n  do: see "
-                    "whether nvidia-smi lists a GPU here and its driver is new enough for this CUDA runtime; start a "
-                    "container with its GPUs (--gpus all); without a GPU use the Gloo backend (muster/gloo.hpp)",
-                    error == cudaSuccess ? std::string("0 devices") : cuda_error_text(error), mask),
+        format("this process sees no GPU\n  seen: cudaGetDeviceCount: {}; CUDA_VISIBLE_DEVICES {}\n  do: see "
+               "whether nvidia-smi lists a GPU here and its driver is new enough for this CUDA runtime; start a "
+               "container with its GPUs (--gpus all); without a GPU use the Gloo backend (muster/gloo.hpp)",
+               {error == cudaSuccess ? std::string("0 devices") : cuda_error_text(error), mask}),
         {launch.rank, {launch.rank}, false});
 }
 
@@ -71,7 +72,7 @@ namespace detail {
     std::string text = slice ? "MIG-" : "GPU-";
     for (std::size_t i = 0; i < sizeof uuid.bytes; ++i) {
         if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
-        text += fmt::format("{:02x}", static_cast<unsigned char>(uuid.bytes[i]));
+        text += hex(static_cast<unsigned char>(uuid.bytes[i]), 2);
     }
     return text;
 }
@@ -96,15 +97,15 @@ namespace detail {
 /// Throws: Error(errc::device).
 [[nodiscard]] inline NcclDevice pin_device(const Launch& launch, std::optional<int> wanted) {
     const DeviceChoice choice = choose_device(launch, wanted, visible_devices(launch));
-    check_cuda(fmt::format("cudaSetDevice({}), from {},", choice.ordinal, choice.from), cudaSetDevice(choice.ordinal),
+    check_cuda(format("cudaSetDevice({}), from {},", {choice.ordinal, choice.from}), cudaSetDevice(choice.ordinal),
                Stage::device, launch.rank);
     int current = -1;
     check_cuda("cudaGetDevice", cudaGetDevice(&current), Stage::device, launch.rank);
     if (current != choice.ordinal)
         throw Error(errc::device, Stage::device,
-                    fmt::format("GPU {} was made current, but CUDA says {}\n  do: look for another library that calls "
-                                "cudaSetDevice in this process",
-                                choice.ordinal, current),
+                    format("GPU {} was made current, but CUDA says {}\n  do: look for another library that calls "
+                           "cudaSetDevice in this process",
+                           {choice.ordinal, current}),
                     {launch.rank, {launch.rank}, false});
     NcclDevice device = identify_device(choice.ordinal, launch.rank);
     device.chosen_from = choice.from;

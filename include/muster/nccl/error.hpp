@@ -2,9 +2,9 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 
 #include <cuda_runtime_api.h>
-#include <fmt/format.h>
 #include <nccl.h>
 
 #include <string>
@@ -34,13 +34,13 @@ namespace muster::inline v0_1::detail {
     if (text == nullptr || *text == '\0') return {};
     std::string message(text);
     message.erase(message.find_last_not_of("\n ") + 1);
-    return fmt::format("\n  NCCL's last message, which may be about something else: {}", message);
+    return format("\n  NCCL's last message, which may be about something else: {}", {message});
 }
 
 /// "ncclSystemError (2)", and NCCL's last message on a line of its own.
 [[nodiscard]] inline std::string nccl_result_text(ncclResult_t result) {
-    return fmt::format("{} ({}): {}{}", nccl_result_name(result), static_cast<int>(result), ncclGetErrorString(result),
-                       nccl_last_message());
+    return format("{} ({}): {}{}", {nccl_result_name(result), static_cast<int>(result), ncclGetErrorString(result),
+                                    nccl_last_message()});
 }
 
 /// What an error says of the rank that throws it; -1 where it is not known.
@@ -49,7 +49,7 @@ namespace muster::inline v0_1::detail {
 }
 
 [[noreturn]] inline void throw_nccl(std::string_view call, ncclResult_t result, Stage stage, int rank) {
-    throw Error(errc::backend, stage, fmt::format("{} failed: {}", call, nccl_result_text(result)), about(rank));
+    throw Error(errc::backend, stage, format("{} failed: {}", {call, nccl_result_text(result)}), about(rank));
 }
 
 inline void check_nccl(std::string_view call, ncclResult_t result, Stage stage, int rank) {
@@ -58,14 +58,14 @@ inline void check_nccl(std::string_view call, ncclResult_t result, Stage stage, 
 
 /// "cudaErrorNoDevice (100): no CUDA-capable device is detected"
 [[nodiscard]] inline std::string cuda_error_text(cudaError_t error) {
-    return fmt::format("{} ({}): {}", cudaGetErrorName(error), static_cast<int>(error), cudaGetErrorString(error));
+    return format("{} ({}): {}", {cudaGetErrorName(error), static_cast<int>(error), cudaGetErrorString(error)});
 }
 
 inline void check_cuda(std::string_view call, cudaError_t error, Stage stage, int rank) {
     if (error == cudaSuccess) return;
     (void)cudaGetLastError(); // else the program's next check takes this error for its own
     throw Error(stage == Stage::device ? errc::device : errc::backend, stage,
-                fmt::format("{} failed: {}", call, cuda_error_text(error)), about(rank));
+                format("{} failed: {}", {call, cuda_error_text(error)}), about(rank));
 }
 
 } // namespace muster::inline v0_1::detail

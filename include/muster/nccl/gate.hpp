@@ -2,10 +2,9 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/core/text.hpp>
 #include <muster/nccl/frame.hpp>
-
-#include <fmt/format.h>
 
 #include <atomic>
 #include <cstddef>
@@ -106,21 +105,21 @@ public:
 
     /// "on rank 3 of the NCCL communicator tp of ranks 2, 3"
     [[nodiscard]] std::string whose() const {
-        return fmt::format("on rank {} of the NCCL communicator {}{}of {}", global_rank(), label,
-                           label.empty() ? "" : " ", ranks_text(ranks));
+        return format("on rank {} of the NCCL communicator {}{}of {}",
+                      {global_rank(), label, label.empty() ? "" : " ", ranks_text(ranks)});
     }
 
     [[noreturn]] void refuse(std::string_view operation) const {
         const auto why = [&]() -> std::string {
             switch (status_.load()) {
-                case Status::failed: return fmt::format("that failed before:\n  {}", indented(failure_));
+                case Status::failed: return format("that failed before:\n  {}", {indented(failure_)});
                 case Status::aborted: return "that was aborted";
                 default: return "that was closed";
             }
         };
         throw Error(errc::closed, Stage::communicator,
-                    fmt::format("{} on an NCCL communicator {}{}of {} {}", operation, label, label.empty() ? "" : " ",
-                                ranks_text(ranks), why()),
+                    format("{} on an NCCL communicator {}{}of {} {}",
+                           {operation, label, label.empty() ? "" : " ", ranks_text(ranks), why()}),
                     {.rank = global_rank()});
     }
 
@@ -152,8 +151,8 @@ private:
     [[noreturn, gnu::cold, gnu::noinline]] void refuse_second(const char* operation) const {
         if (interrupted()) refuse(operation);
         throw Error(errc::invalid_argument, Stage::communicator,
-                    fmt::format("{} {}: another thread is using it\n  do: let one thread at a time use a communicator",
-                                operation, whose()),
+                    format("{} {}: another thread is using it\n  do: let one thread at a time use a communicator",
+                           {operation, whose()}),
                     {.rank = global_rank()});
     }
 

@@ -3,6 +3,7 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/core/text.hpp>
 #include <muster/nccl/config.hpp>
 #include <muster/nccl/error.hpp>
@@ -11,12 +12,9 @@
 #include <muster/nccl/unique_id.hpp>
 
 #include <cuda_runtime_api.h>
-#include <fmt/format.h>
 #include <nccl.h>
 
 #include <memory>
-#include <span>
-#include <utility>
 #include <vector>
 
 namespace muster::inline v0_1::detail {
@@ -55,10 +53,10 @@ inline void initialize_nccl(NcclState& state, const std::vector<NcclId>& ids, co
         });
     const auto wanted = [&] { return duration_text(state.limits.timeout); };
     if (!started)
-        state.fail(errc::timeout, fmt::format("NCCL's init {} did not even return within {}, though it was told not to "
-                                              "block\n  do: see whether a network plugin or a preloaded library is in "
-                                              "its way{}",
-                                              state.whose(), wanted(), nccl_last_message()));
+        state.fail(errc::timeout, format("NCCL's init {} did not even return within {}, though it was told not to "
+                                         "block\n  do: see whether a network plugin or a preloaded library is in "
+                                         "its way{}",
+                                         {state.whose(), wanted(), nccl_last_message()}));
     // Null where NCCL refused at once. A failure in the background that was quick comes back with a communicator.
     state.adopt(request->comm);
     if (*started != ncclSuccess && *started != ncclInProgress) state.fail_with("NCCL's init", *started);
@@ -68,10 +66,10 @@ inline void initialize_nccl(NcclState& state, const std::vector<NcclId>& ids, co
     if (state.interrupted()) state.refuse("NCCL's init");
     if (result == ncclInProgress)
         state.fail(errc::timeout,
-                   fmt::format("NCCL did not connect {} within {}\n  do: see which ranks still run, and whether the "
-                               "hosts reach each other on all ports (NCCL_SOCKET_IFNAME names the interface, "
-                               "NCCL_DEBUG=INFO tells more){}",
-                               ranks_text(state.ranks), wanted(), nccl_last_message()));
+                   format("NCCL did not connect {} within {}\n  do: see which ranks still run, and whether the "
+                          "hosts reach each other on all ports (NCCL_SOCKET_IFNAME names the interface, "
+                          "NCCL_DEBUG=INFO tells more){}",
+                          {ranks_text(state.ranks), wanted(), nccl_last_message()}));
     state.fail_with("NCCL's init", result);
 }
 

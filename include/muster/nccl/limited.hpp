@@ -4,7 +4,10 @@
 #include <muster/core/deadline.hpp>
 #include <muster/store/thread.hpp>
 
+#include <nccl.h>
+
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -15,23 +18,23 @@ namespace muster::inline v0_1::detail {
 
 /// What `call` returns, nothing when it has not returned by the deadline. NCCL's calls have no limit of their own, so
 /// this one runs on a thread that is then left behind, with all that `call` owns. `call` must not throw.
-template <class Call>
-[[nodiscard]] auto call_with_limit(Deadline deadline, Call call) -> std::optional<decltype(call())> {
+[[nodiscard]] inline std::optional<ncclResult_t> call_with_limit(Deadline deadline,
+                                                                 std::function<ncclResult_t()> call) {
     struct Shared {
-        explicit Shared(Call body) : call(std::move(body)) {}
-        Call call;
+        std::function<ncclResult_t()> call;
         std::mutex mutex;
         std::condition_variable ended;
-        std::optional<decltype(call())> result;
+        std::optional<ncclResult_t> result;
     };
-    const auto shared = std::make_shared<Shared>(std::move(call));
+    const auto shared = std::make_shared<Shared>();
+    shared->call = std::move(call);
     std::thread thread = start_thread([shared] {
-        auto result = shared->call();
+        const ncclResult_t result = shared->call();
         const std::lock_guard lock(shared->mutex);
-        shared->result = std::move(result);
+        shared->result = result;
         shared->ended.notify_one();
     });
-    std::optional<decltype(call())> result;
+    std::optional<ncclResult_t> result;
     {
         std::unique_lock lock(shared->mutex);
         const auto has_ended = [&] { return shared->result.has_value(); };

@@ -12,7 +12,6 @@
 #include <muster/nccl/unique_id.hpp>
 
 #include <cuda_runtime_api.h>
-#include <fmt/format.h>
 #include <nccl.h>
 
 #include <concepts>

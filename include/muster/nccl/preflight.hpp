@@ -4,11 +4,10 @@
 #include <muster/comm/nccl_config.hpp>
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/launch/environment.hpp>
 #include <muster/store/connect.hpp>
 #include <muster/store/resolve.hpp>
-
-#include <fmt/format.h>
 
 #include <netdb.h>
 #include <pwd.h>
@@ -83,9 +82,9 @@ struct NcclVariable {
 inline void refuse_blocking(const std::optional<NcclVariable>& variable, int rank) {
     if (!variable || std::strtoll(variable->value.c_str(), nullptr, 0) != 1) return;
     throw Error(errc::invalid_launch, Stage::device,
-                fmt::format("NCCL_COMM_BLOCKING={} makes NCCL wait without a limit, whatever a program asks for\n  "
-                            "seen: in {}\n  do: unset it",
-                            variable->value, variable->from),
+                format("NCCL_COMM_BLOCKING={} makes NCCL wait without a limit, whatever a program asks for\n  "
+                       "seen: in {}\n  do: unset it",
+                       {variable->value, variable->from}),
                 {rank, {rank}, false});
 }
 
@@ -113,7 +112,7 @@ inline void refuse_blocking(const std::optional<NcclVariable>& variable, int ran
     for (const auto& [setting, name] : variables)
         if (const auto variable = find_nccl_variable(environment, name, files); variable && set.contains(setting))
             texts.push_back(
-                fmt::format("{}={} in {} beats NcclConfig::{}", name, variable->value, variable->from, setting));
+                format("{}={} in {} beats NcclConfig::{}", {name, variable->value, variable->from, setting}));
     return texts;
 }
 
@@ -122,7 +121,7 @@ inline void refuse_blocking(const std::optional<NcclVariable>& variable, int ran
     std::string text;
     visit_configs(options, [&](std::string_view axis, const NcclConfig& config) {
         visit_settings(config, [&](std::string_view name, const auto& value) {
-            if (value) text += fmt::format("{}{}.{}={}", text.empty() ? "" : " ", axis, name, *value);
+            if (value) text += format("{}{}.{}={}", {text.empty() ? "" : " ", axis, name, *value});
         });
     });
     return text;
@@ -161,20 +160,20 @@ struct HostRoom {
     const std::uint64_t shm = mib * std::max<std::uint64_t>(128, 32 * static_cast<std::uint64_t>(local_size));
     if (local_size > 1 && room.shm_free && *room.shm_free < shm)
         warnings.push_back(
-            fmt::format("/dev/shm has {} MiB free, and {} ranks of this host may need {} MiB: give a "
-                        "container more (--shm-size=1g, --ipc=host)",
-                        *room.shm_free / mib, local_size, shm / mib));
+            format("/dev/shm has {} MiB free, and {} ranks of this host may need {} MiB: give a "
+                   "container more (--shm-size=1g, --ipc=host)",
+                   {*room.shm_free / mib, local_size, shm / mib}));
     const std::uint64_t files = 256 + 16 * static_cast<std::uint64_t>(world_size);
     if (room.files < files)
         warnings.push_back(
-            fmt::format("the limit of open files is {}, and a world of {} ranks may need {}: raise it "
-                        "(ulimit -n {})",
-                        room.files, world_size, files, files));
+            format("the limit of open files is {}, and a world of {} ranks may need {}: raise it "
+                   "(ulimit -n {})",
+                   {room.files, world_size, files, files}));
     if (room.infiniband && room.locked < 64 * mib)
         warnings.push_back(
-            fmt::format("the limit of locked memory is {} KiB, and InfiniBand needs more: raise it "
-                        "(ulimit -l unlimited)",
-                        room.locked / 1024));
+            format("the limit of locked memory is {} KiB, and InfiniBand needs more: raise it "
+                   "(ulimit -l unlimited)",
+                   {room.locked / 1024}));
     return warnings;
 }
 
@@ -189,11 +188,11 @@ struct HostRoom {
 
 /// The warning about an address in a unique id that this rank cannot reach.
 [[nodiscard]] inline std::string unreachable_text(int root, const std::string& host, std::string_view problem) {
-    return fmt::format(
+    return format(
         "NCCL will meet at {}, the address of the interface that it chose on rank {}, and this rank cannot "
         "reach that address ({}): name the right interface in NCCL_SOCKET_IFNAME, and let the firewall "
         "pass all ports between the hosts",
-        host, root, problem);
+        {host, root, problem});
 }
 
 } // namespace muster::inline v0_1::detail

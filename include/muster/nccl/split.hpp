@@ -4,6 +4,7 @@
 #include <muster/comm/checks.hpp>
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/core/text.hpp>
 #include <muster/nccl/abort.hpp>
 #include <muster/nccl/config.hpp>
@@ -11,7 +12,6 @@
 #include <muster/nccl/error.hpp>
 #include <muster/nccl/state.hpp>
 
-#include <fmt/format.h>
 #include <nccl.h>
 
 #include <algorithm>
@@ -57,11 +57,10 @@ template <class Start>
         if (static_cast<std::size_t>(size) != ranks.size() ||
             ranks[static_cast<std::size_t>(rank)] != parent.global_rank()) {
             (void)abort_nccl({{*slot}}, parent.device, parent.limits.abort_timeout);
-            parent.fail(
-                errc::disagreement,
-                fmt::format("{} {}: NCCL made a group of {} with this rank as number {}, expected {}\n  do: see "
-                            "whether all ranks split alike",
-                            operation, parent.whose(), size, rank, ranks_text(ranks)));
+            parent.fail(errc::disagreement,
+                        format("{} {}: NCCL made a group of {} with this rank as number {}, expected {}\n  do: see "
+                               "whether all ranks split alike",
+                               {operation, parent.whose(), size, rank, ranks_text(ranks)}));
         }
         auto child = std::make_shared<NcclState>(
             NcclGroupOfRanks{std::move(ranks), rank, parent.device, std::move(label)}, parent.limits, names);

@@ -3,6 +3,7 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/core/text.hpp>
 #include <muster/nccl/abort.hpp>
 #include <muster/nccl/config.hpp>
@@ -15,7 +16,6 @@
 #include <muster/nccl/poll.hpp>
 
 #include <cuda_runtime_api.h>
-#include <fmt/format.h>
 #include <nccl.h>
 
 #include <algorithm>
@@ -106,10 +106,9 @@ public:
     template <class Body>
     auto inside(const char* operation, Body body) {
         if (nccl_frame.depth > 0)
-            throw Error(
-                errc::invalid_argument, Stage::communicator,
-                fmt::format("{} {} in a group that has not ended\n  do: end the group first", operation, whose()),
-                {.rank = global_rank()});
+            throw Error(errc::invalid_argument, Stage::communicator,
+                        format("{} {} in a group that has not ended\n  do: end the group first", {operation, whose()}),
+                        {.rank = global_rank()});
         enter(operation);
         struct Leave {
             NcclState& state;
@@ -152,8 +151,8 @@ public:
         if (result == ncclSuccess) return;
         if (interrupted()) refuse(operation);
         if (result == ncclInProgress)
-            fail(errc::timeout, fmt::format("{} {} did not end within {}: NCCL is still at it{}", operation, whose(),
-                                            duration_text(limits.timeout), nccl_last_message()));
+            fail(errc::timeout, format("{} {} did not end within {}: NCCL is still at it{}",
+                                       {operation, whose(), duration_text(limits.timeout), nccl_last_message()}));
         fail_with(operation, result);
     }
 
@@ -177,17 +176,17 @@ public:
             check("wait");
             if (ready != cudaErrorNotReady) {
                 (void)cudaGetLastError();
-                fail(errc::backend, fmt::format("wait {} failed: cudaStreamQuery: {}\n  {}", whose(),
-                                                cuda_error_text(ready), last_text()));
+                fail(errc::backend, format("wait {} failed: cudaStreamQuery: {}\n  {}",
+                                           {whose(), cuda_error_text(ready), last_text()}));
             }
             (void)cudaGetLastError(); // cudaErrorNotReady is no error
             if (deadline.expired()) {
                 const auto waited =
                     std::chrono::duration_cast<std::chrono::milliseconds>(Deadline::Clock::now() - start);
                 fail(errc::timeout,
-                     fmt::format("wait {} saw no end within {}\n  {}\n  all ranks must call the same operations in the "
-                                 "same order, with the same sizes and types; see whether the other ranks are alive",
-                                 whose(), duration_text(waited), last_text()));
+                     format("wait {} saw no end within {}\n  {}\n  all ranks must call the same operations in the "
+                            "same order, with the same sizes and types; see whether the other ranks are alive",
+                            {whose(), duration_text(waited), last_text()}));
             }
         }
     }
@@ -195,9 +194,9 @@ public:
     [[noreturn]] void fail_with(std::string_view operation, ncclResult_t result, std::string_view more = {}) {
         const bool peer = result == ncclRemoteError;
         fail(peer ? errc::connection : errc::backend,
-             fmt::format("{} {} failed: {}{}{}{}", operation, whose(), nccl_result_text(result),
-                         more.empty() ? "" : "\n  ", more,
-                         peer ? "\n  another rank ended, or its communicator failed, was aborted or closed" : ""));
+             format("{} {} failed: {}{}{}{}",
+                    {operation, whose(), nccl_result_text(result), more.empty() ? "" : "\n  ", more,
+                     peer ? "\n  another rank ended, or its communicator failed, was aborted or closed" : ""}));
     }
 
     /// Any thread. Ends communicators of one device in any state, and frees them.
@@ -256,7 +255,7 @@ private:
     [[nodiscard]] std::string last_text() const {
         return last_ == nullptr
                    ? std::string("no operation was called")
-                   : fmt::format("the last operation called was {}, number {} of this communicator", last_, launched_);
+                   : format("the last operation called was {}, number {} of this communicator", {last_, launched_});
     }
 
     void finalize(Deadline deadline) {
@@ -276,14 +275,14 @@ private:
         });
         if (!result) return left_behind("ncclCommDestroy");
         if (*result != ncclSuccess && *result != ncclInProgress)
-            throw_nccl(fmt::format("close {}: ncclCommDestroy", whose()), *result, Stage::communicator, global_rank());
+            throw_nccl(format("close {}: ncclCommDestroy", {whose()}), *result, Stage::communicator, global_rank());
     }
 
     void left_behind(std::string_view call) const noexcept {
         try {
             if (limits.log)
-                limits.log(fmt::format("muster: {} {} did not return within {}: the communicator is left behind", call,
-                                       whose(), duration_text(limits.abort_timeout)));
+                limits.log(format("muster: {} {} did not return within {}: the communicator is left behind",
+                                  {call, whose(), duration_text(limits.abort_timeout)}));
         } catch (const std::exception&) {
             return; // nobody left to tell
         }
@@ -329,8 +328,7 @@ inline void NcclState::abort_all(const std::vector<NcclState*>& states) noexcept
         const auto result = abort_nccl(std::move(doomed), told->device, told->limits.abort_timeout);
         if (!result) return told->left_behind("ncclCommAbort");
         if (*result != ncclSuccess && told->limits.log)
-            told->limits.log(
-                fmt::format("muster: ncclCommAbort {} failed: {}", told->whose(), nccl_result_text(*result)));
+            told->limits.log(format("muster: ncclCommAbort {} failed: {}", {told->whose(), nccl_result_text(*result)}));
     } catch (const std::exception&) {
         return; // out of memory or threads: what is left of the communicators stays
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/nccl/error.hpp>
 #include <muster/nccl/version.hpp>
 #include <muster/roll_call/fields.hpp>
@@ -9,7 +10,6 @@
 #include <muster/store/listen.hpp>
 #include <muster/store/resolve.hpp>
 
-#include <fmt/format.h>
 #include <nccl.h>
 
 #include <netinet/in.h>
@@ -116,8 +116,8 @@ struct NcclRootInfo {
         const std::string id = fields.get("id");
         if (id.size() != sizeof info.id.internal)
             throw Error(errc::protocol, Stage::communicator,
-                        fmt::format("rank {} sent a unique id of {} bytes, expected {}", from, id.size(),
-                                    sizeof info.id.internal));
+                        format("rank {} sent a unique id of {} bytes, expected {}",
+                               {from, id.size(), sizeof info.id.internal}));
         std::copy(id.begin(), id.end(), info.id.internal);
         info.host = fields.get("host");
         info.port = fields.number("port", 0);

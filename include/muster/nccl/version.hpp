@@ -2,8 +2,8 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 
-#include <fmt/format.h>
 #include <nccl.h>
 
 #include <dlfcn.h>
@@ -24,7 +24,7 @@ static_assert(NCCL_VERSION_CODE >= nccl_floor, "muster: nccl.h is too old: NCCL 
 
 /// "2.18.5"
 [[nodiscard]] inline std::string nccl_version_text(int code) {
-    return fmt::format("{}.{}.{}", code / 10000, code / 100 % 100, code % 100);
+    return format("{}.{}.{}", {code / 10000, code / 100 % 100, code % 100});
 }
 
 /// Version of the library that this process loaded. Needs no GPU.
@@ -49,9 +49,9 @@ static_assert(NCCL_VERSION_CODE >= nccl_floor, "muster: nccl.h is too old: NCCL 
 inline void require_nccl_library(int found, int header, const std::string& path, int rank) {
     if (found >= header && found >= nccl_floor) return;
     throw Error(errc::backend, Stage::device,
-                fmt::format("NCCL {} is too old: this program was built with nccl.h {}\n  seen: {}\n  do: put the "
-                            "libnccl.so.2 of {} or newer first in LD_LIBRARY_PATH, or build with the older nccl.h",
-                            nccl_version_text(found), nccl_version_text(header), path, nccl_version_text(header)),
+                format("NCCL {} is too old: this program was built with nccl.h {}\n  seen: {}\n  do: put the "
+                       "libnccl.so.2 of {} or newer first in LD_LIBRARY_PATH, or build with the older nccl.h",
+                       {nccl_version_text(found), nccl_version_text(header), path, nccl_version_text(header)}),
                 {rank, {rank}, false});
 }
 

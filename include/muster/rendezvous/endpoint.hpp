@@ -3,6 +3,8 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
+#include <muster/core/text.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/rendezvous/concept.hpp>
 #include <muster/rendezvous/serve.hpp>
@@ -14,11 +16,8 @@
 #include <muster/store/tcp_server.hpp>
 #include <muster/store/unreachable.hpp>
 
-#include <fmt/format.h>
-
 #include <netdb.h>
 
-#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -33,13 +32,12 @@ namespace muster::inline v0_1::detail {
     const std::string bare = bare_host(host);
     if (look_up(bare, 0, AI_NUMERICHOST).problem.empty()) return host;
     const Resolution found = resolve_patiently(bare, 0, deadline);
-    const auto loopback = [](const Address& address) {
+    if (launch.local_size == launch.world_size || host == "localhost" || found.addresses.empty()) return host;
+    for (const Address& address : found.addresses) {
         const std::string text = to_string(address);
-        return text.starts_with("127.") || text == "::1";
-    };
-    const bool one_host = launch.local_size == launch.world_size || host == "localhost";
-    return !one_host && !found.addresses.empty() && std::ranges::all_of(found.addresses, loopback) ? std::string()
-                                                                                                   : host;
+        if (!text.starts_with("127.") && text != "::1") return host;
+    }
+    return {};
 }
 
 /// Where it fails, the text says what the address and the port came from: nobody may have chosen them.
@@ -49,7 +47,7 @@ namespace muster::inline v0_1::detail {
     } catch (const Error& error) {
         if (launch.from.endpoint.empty()) throw;
         throw Error(error.code(), error.stage(),
-                    fmt::format("{}\n  the address and the port are from: {}", error.text(), launch.from.endpoint),
+                    format("{}\n  the address and the port are from: {}", {error.text(), launch.from.endpoint}),
                     {launch.rank, {launch.rank}, false});
     }
 }
@@ -67,8 +65,8 @@ namespace muster::inline v0_1::detail {
     if (launch.world_size == 1) return Meeting(AnyStore(MemoryStore()));
     if (!launch.endpoint)
         throw Error(errc::invalid_launch, Stage::rendezvous,
-                    fmt::format("{} ranks have no address at which to meet\n  do: set MASTER_ADDR and MASTER_PORT",
-                                launch.world_size),
+                    format("{} ranks have no address at which to meet\n  do: set MASTER_ADDR and MASTER_PORT",
+                           {launch.world_size}),
                     {launch.rank, {}, false});
     Endpoint endpoint = *launch.endpoint;
     std::unique_ptr<TcpStoreServer> server;
@@ -82,7 +80,7 @@ namespace muster::inline v0_1::detail {
         TcpStore connected(endpoint.host, endpoint.port, deadline,
                            muster_serves && !server ? StoreServer::muster : StoreServer::any);
         // Jobs that share a store keep apart by their names.
-        AnyStore store(PrefixStore<TcpStore>(std::move(connected), fmt::format("muster/{}", launch.job)));
+        AnyStore store(PrefixStore<TcpStore>(std::move(connected), format("muster/{}", {launch.job})));
         return muster_serves ? meet_at(std::move(store), std::move(server)) : Meeting(std::move(store));
     } catch (const Error& error) {
         if (launch.endpoint_is_served || launch.rank == 0) throw;

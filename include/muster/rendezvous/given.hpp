@@ -2,12 +2,11 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/launch/detect.hpp>
 #include <muster/launch/environment.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/launch/meeting_point.hpp>
-
-#include <fmt/format.h>
 
 #include <optional>
 #include <string>
@@ -29,17 +28,17 @@ struct Given {
         if (given.rank.value_or(launch.rank) == launch.rank &&
             given.world_size.value_or(launch.world_size) == launch.world_size)
             return launch;
-        const auto text = [](std::optional<int> number) { return number ? fmt::format("{}", *number) : "-"; };
+        const auto text = [](std::optional<int> number) { return number ? format("{}", {*number}) : "-"; };
         throw Error(
             errc::invalid_launch, Stage::launch,
-            fmt::format("only one of rank and world size was given, and it contradicts the launcher\n  given: "
-                        "rank {}, world size {}; launcher ({}): rank {}, world size {}\n  do: give both, or none",
-                        text(given.rank), text(given.world_size), launch.launcher, launch.rank, launch.world_size));
+            format("only one of rank and world size was given, and it contradicts the launcher\n  given: "
+                   "rank {}, world size {}; launcher ({}): rank {}, world size {}\n  do: give both, or none",
+                   {text(given.rank), text(given.world_size), launch.launcher, launch.rank, launch.world_size}));
     }
     if (*given.world_size < 1 || *given.rank < 0 || *given.rank >= *given.world_size)
         throw Error(errc::invalid_argument, Stage::launch,
-                    fmt::format("rank {} is not a rank of a world of {}\n  wanted: 0 <= rank < world size", *given.rank,
-                                *given.world_size));
+                    format("rank {} is not a rank of a world of {}\n  wanted: 0 <= rank < world size",
+                           {*given.rank, *given.world_size}));
     Launch launch;
     launch.rank = *given.rank;
     launch.world_size = *given.world_size;

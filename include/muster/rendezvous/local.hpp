@@ -3,13 +3,12 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/launch/environment.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/rendezvous/concept.hpp>
 #include <muster/store/any_store.hpp>
 #include <muster/store/memory.hpp>
-
-#include <fmt/format.h>
 
 #include <memory>
 #include <mutex>
@@ -33,7 +32,7 @@ public:
         : place_(std::make_shared<Place>(world_size, std::move(environment))) {
         if (world_size < 1)
             throw Error(errc::invalid_argument, Stage::launch,
-                        fmt::format("a world of {} ranks cannot meet\n  wanted: at least 1", world_size));
+                        detail::format("a world of {} ranks cannot meet\n  wanted: at least 1", {world_size}));
     }
 
     class Rank;
@@ -95,8 +94,8 @@ private:
 inline LocalRendezvous::Rank LocalRendezvous::rank(int rank) const {
     if (rank < 0 || rank >= world_size())
         throw Error(errc::invalid_argument, Stage::launch,
-                    fmt::format("rank {} is not a rank of a world of {}\n  wanted: 0 <= rank < world size", rank,
-                                world_size()));
+                    detail::format("rank {} is not a rank of a world of {}\n  wanted: 0 <= rank < world size",
+                                   {rank, world_size()}));
     return {place_, rank};
 }
 

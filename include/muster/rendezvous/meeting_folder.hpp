@@ -3,14 +3,13 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/rendezvous/process.hpp>
 #include <muster/roll_call/fields.hpp>
 #include <muster/store/fd.hpp>
 #include <muster/store/file.hpp>
 #include <muster/store/file_io.hpp>
 #include <muster/store/file_name.hpp>
-
-#include <fmt/format.h>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -87,11 +86,10 @@ public:
                 patience = Deadline::after(2s);
             }
             if (deadline.expired())
-                throw Error(
-                    errc::timeout, Stage::rendezvous,
-                    fmt::format("the folder {} was removed and made anew all the time until the deadline\n  do: "
-                                "see which other job uses it",
-                                path_.string()));
+                throw Error(errc::timeout, Stage::rendezvous,
+                            format("the folder {} was removed and made anew all the time until the deadline\n  do: "
+                                   "see which other job uses it",
+                                   {path_.string()}));
             presence.reset();
             std::this_thread::sleep_for(10ms);
         }
@@ -108,7 +106,7 @@ public:
                 return;
             }
             // Out of the way at once: deleting takes its time.
-            const auto gone = parent_ / fmt::format("{}{}", gone_prefix, draw_nonce());
+            const auto gone = parent_ / format("{}{}", {gone_prefix, draw_nonce()});
             std::error_code failed;
             std::filesystem::rename(path_, gone, failed);
             if (!failed) remove_all(gone);
@@ -150,8 +148,8 @@ private:
         if (!folder) return nullptr;
         try {
             return std::make_shared<Presence>(std::move(folder), path_.string(),
-                                              fmt::format("{}{}-{}-{}", presence_of(rank), file_name(host_name()),
-                                                          ::getpid(), draw_nonce().substr(0, 8)));
+                                              format("{}{}-{}-{}", {presence_of(rank), file_name(host_name()),
+                                                                    ::getpid(), draw_nonce().substr(0, 8)}));
         } catch (const Error&) {
             if (!store.in_place()) return nullptr;
             throw;
@@ -200,15 +198,15 @@ private:
             if (life == Life::dead) (void)::unlinkat(folder.get(), name.c_str(), 0);
             if (life != Life::alive || name == own || !name.starts_with(presence_of(rank))) return;
             throw Error(errc::duplicate_rank, Stage::rendezvous,
-                        fmt::format("rank {} is already at the meeting in {}\n  seen: its file {}, whose process lives "
-                                    "on this host\n  do: give every process a RANK of its own, and jobs that run at "
-                                    "the same time names of their own (FileRendezvous::job)",
-                                    rank, path_.string(), name),
+                        format("rank {} is already at the meeting in {}\n  seen: its file {}, whose process lives "
+                               "on this host\n  do: give every process a RANK of its own, and jobs that run at "
+                               "the same time names of their own (FileRendezvous::job)",
+                               {rank, path_.string(), name}),
                         {rank, {rank}, false});
         });
     }
 
-    [[nodiscard]] static std::string presence_of(int rank) { return fmt::format("{}{}-", presence_prefix, rank); }
+    [[nodiscard]] static std::string presence_of(int rank) { return format("{}{}-", {presence_prefix, rank}); }
 
     /// With others who do the same: a file that went meanwhile ends std::filesystem::remove_all. What cannot be removed
     /// does no harm.

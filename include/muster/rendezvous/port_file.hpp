@@ -2,14 +2,13 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/rendezvous/process.hpp>
 #include <muster/roll_call/fields.hpp>
 #include <muster/store/fd.hpp>
 #include <muster/store/file_io.hpp>
 #include <muster/store/file_name.hpp>
-
-#include <fmt/format.h>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -19,7 +18,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <utility>
 
 namespace muster::inline v0_1::detail {
 
@@ -34,14 +32,13 @@ public:
         if (!folder_) file_trouble("make the folder", folder_path_, error_);
         const struct stat status = status_of(folder_, folder_path_);
         if (status.st_uid != ::geteuid() || (status.st_mode & 077U) != 0)
-            throw Error(
-                errc::connection, Stage::rendezvous,
-                fmt::format("the folder {} does not belong to this user alone: a port in it is not believed\n  do: "
-                            "remove it, or give a port instead of 0",
-                            folder_path_));
+            throw Error(errc::connection, Stage::rendezvous,
+                        format("the folder {} does not belong to this user alone: a port in it is not believed\n  do: "
+                               "remove it, or give a port instead of 0",
+                               {folder_path_}));
     }
 
-    [[nodiscard]] std::string path() const { return fmt::format("{}/{}", folder_path_, name_); }
+    [[nodiscard]] std::string path() const { return format("{}/{}", {folder_path_, name_}); }
 
     /// The port of a rank 0 that lives.
     [[nodiscard]] std::optional<std::uint16_t> read() const {
@@ -57,17 +54,16 @@ public:
         this_process().put(fields);
         fields.set("port", port);
         fields.set("nonce", nonce_ = draw_nonce());
-        const FreshFile fresh(folder_, folder_path_, fmt::format(".new-{}", nonce_), fields.encode());
+        const FreshFile fresh(folder_, folder_path_, format(".new-{}", {nonce_}), fields.encode());
         while (!fresh.link(name_)) {
             const auto other = contents();
             const ProcessIdentity owner = other ? ProcessIdentity::take(*other) : ProcessIdentity();
             if (other && life_of(owner) == Life::alive)
-                throw Error(
-                    errc::connection, Stage::rendezvous,
-                    fmt::format("{} is in use by process {} of this host, which lives: two jobs named '{}' "
-                                "cannot both meet at port 0\n  do: give the jobs names (TORCHELASTIC_RUN_ID) or "
-                                "ports of their own",
-                                path(), owner.pid, job_));
+                throw Error(errc::connection, Stage::rendezvous,
+                            format("{} is in use by process {} of this host, which lives: two jobs named '{}' "
+                                   "cannot both meet at port 0\n  do: give the jobs names (TORCHELASTIC_RUN_ID) or "
+                                   "ports of their own",
+                                   {path(), owner.pid, job_}));
             (void)::unlinkat(folder_.get(), name_.c_str(), 0); // of an earlier run
         }
     }
@@ -85,7 +81,7 @@ public:
 
 private:
     void open_in(const std::string& parent) {
-        folder_path_ = fmt::format("{}/muster-{}", parent, ::geteuid());
+        folder_path_ = format("{}/muster-{}", {parent, ::geteuid()});
         error_ = ::mkdir(folder_path_.c_str(), 0700) == 0 || errno == EEXIST ? 0 : errno;
         if (error_ != 0) return;
         folder_ = Fd(::open(folder_path_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));

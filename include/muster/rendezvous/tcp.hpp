@@ -3,14 +3,13 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/launch/environment.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/rendezvous/concept.hpp>
 #include <muster/rendezvous/endpoint.hpp>
 #include <muster/rendezvous/given.hpp>
 #include <muster/rendezvous/port_file.hpp>
-
-#include <fmt/format.h>
 
 #include <chrono>
 #include <cstdint>
@@ -19,7 +18,6 @@
 #include <optional>
 #include <string>
 #include <thread>
-#include <utility>
 
 namespace muster::inline v0_1 {
 
@@ -57,11 +55,11 @@ struct TcpRendezvous {
         if (!one_host && (launch.rank != 0 || !on_serving))
             throw Error(
                 errc::invalid_launch, Stage::rendezvous,
-                fmt::format("port 0 at {} cannot be told to ranks on other hosts\n  seen: world size {}, ranks on "
-                            "this host: {}\n  do: give a port; or let rank 0 tell the others the one that it gets "
-                            "(TcpRendezvous::on_serving)",
-                            host, launch.world_size,
-                            launch.local_size ? fmt::format("{}", *launch.local_size) : "not known"),
+                detail::format("port 0 at {} cannot be told to ranks on other hosts\n  seen: world size {}, ranks on "
+                               "this host: {}\n  do: give a port; or let rank 0 tell the others the one that it gets "
+                               "(TcpRendezvous::on_serving)",
+                               {host, launch.world_size,
+                                launch.local_size ? detail::format("{}", {*launch.local_size}) : "not known"}),
                 {launch.rank, {}, false});
         if (!one_host) return detail::meet_at_endpoint(launch, deadline, on_serving);
         return launch.rank == 0 ? serve_and_publish(launch, deadline) : find(launch, deadline);
@@ -95,10 +93,10 @@ private:
             if (deadline.expired())
                 throw Error(
                     errc::missing_ranks, Stage::rendezvous,
-                    fmt::format("rank 0, which serves the store, did not arrive: no process that lives has said "
-                                "in {} at which port of {} it serves\n  do: see whether the process of rank 0 was "
-                                "started on this host, with the same job name ('{}')",
-                                file.path(), host, launch.job),
+                    detail::format("rank 0, which serves the store, did not arrive: no process that lives has said "
+                                   "in {} at which port of {} it serves\n  do: see whether the process of rank 0 was "
+                                   "started on this host, with the same job name ('{}')",
+                                   {file.path(), host, launch.job}),
                     {launch.rank, {0}, false});
             std::this_thread::sleep_for(5ms);
         }

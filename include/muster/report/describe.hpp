@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <muster/core/format.hpp>
+#include <muster/core/text.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/mesh/device_mesh.hpp>
 #include <muster/mesh/dry_run.hpp>
 #include <muster/roll_call/record.hpp>
 #include <muster/topology.hpp>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -30,7 +28,7 @@ namespace detail {
     std::string text;
     for (const auto& row : rows) {
         std::string line;
-        for (std::size_t i = 0; i < row.size(); ++i) line += fmt::format("{:<{}}  ", row[i], widths[i]);
+        for (std::size_t i = 0; i < row.size(); ++i) line += padded(row[i], widths[i] + 2);
         line.erase(line.find_last_not_of(' ') + 1);
         text += line + '\n';
     }
@@ -42,8 +40,9 @@ namespace detail {
 /// "DP 2 x TP 2 x CP 2", in axis order.
 template <AxisTag... Tags, int... Extent>
 [[nodiscard]] std::string shape_text(const Topology<Axis<Tags, Extent>...>& topology) {
-    const std::array parts{fmt::format("{} {}", detail::upper(Tags::name), topology.template extent<Tags>())...};
-    return fmt::format("{}", fmt::join(parts, " x "));
+    const std::vector<std::string> parts{
+        detail::format("{} {}", {detail::upper(Tags::name), topology.template extent<Tags>()})...};
+    return detail::joined(parts, " x ");
 }
 
 /// The mesh as a table that a person reads: for every rank its host, process, device, coordinate and groups, and in
@@ -53,16 +52,16 @@ template <AxisTag... Tags, int... Extent, class B>
 [[nodiscard]] std::string describe(const BasicDeviceMesh<Topology<Axis<Tags, Extent>...>, B>& mesh) {
     const auto& topology = mesh.topology();
     const Launch& launch = mesh.launch();
-    std::string text = fmt::format("world {} = {}, backend {}, launcher {}", mesh.world_size(), shape_text(topology),
-                                   B::name, launcher_text(launch));
+    std::string text = detail::format("world {} = {}, backend {}, launcher {}",
+                                      {mesh.world_size(), shape_text(topology), B::name, launcher_text(launch)});
     if (launch.endpoint && !launch.from.endpoint.empty())
-        text += fmt::format(", met at {} ({})", to_string(*launch.endpoint), launch.from.endpoint);
+        text += detail::format(", met at {} ({})", {to_string(*launch.endpoint), launch.from.endpoint});
     std::vector<std::vector<std::string>> rows{{"rank", "host", "process", "device", std::string(Tags::name)...}};
-    (rows.front().push_back(fmt::format("{} group", Tags::name)), ...);
+    (rows.front().push_back(detail::format("{} group", {Tags::name})), ...);
     for (const Record& record : mesh.records()) {
-        rows.push_back({fmt::format("{}", record.rank), record.host, fmt::format("{}", record.pid), record.device,
-                        fmt::format("{}", topology.template coordinate<Tags>(record.rank))...});
-        (rows.back().push_back(fmt::format("{}", fmt::join(topology.template group<Tags>(record.rank), " "))), ...);
+        rows.push_back({detail::format("{}", {record.rank}), record.host, detail::format("{}", {record.pid}),
+                        record.device, detail::format("{}", {topology.template coordinate<Tags>(record.rank)})...});
+        (rows.back().push_back(detail::joined(topology.template group<Tags>(record.rank), " ")), ...);
     }
     return text + '\n' + detail::table_text(rows);
 }
@@ -70,15 +69,16 @@ template <AxisTag... Tags, int... Extent, class B>
 /// A plan as a table that a person reads: where the rank stands, and each of its groups.
 template <AxisTag... Tags, int... Extent>
 [[nodiscard]] std::string describe(const MeshPlan<Topology<Axis<Tags, Extent>...>>& plan) {
-    const std::array place{fmt::format("{} {}", Tags::name, plan.topology.template coordinate<Tags>(plan.rank))...};
+    const std::vector<std::string> place{
+        detail::format("{} {}", {Tags::name, plan.topology.template coordinate<Tags>(plan.rank)})...};
     std::vector<std::vector<std::string>> rows{{"axis", "ranks", "communicator"}};
     for (const PlannedGroup& group : plan.groups)
-        rows.push_back({group.axis, fmt::format("{}", fmt::join(group.ranks, " ")),
+        rows.push_back({group.axis, detail::joined(group.ranks, " "),
                         group.ranks.size() == 1 ? "none, one rank"
                         : group.shares.empty()  ? "its own"
                                                 : "that of " + group.shares});
-    return fmt::format("rank {} of {} = {}: {}\n", plan.rank, plan.topology.size(), shape_text(plan.topology),
-                       fmt::join(place, ", ")) +
+    return detail::format("rank {} of {} = {}: {}\n",
+                          {plan.rank, plan.topology.size(), shape_text(plan.topology), detail::joined(place, ", ")}) +
            detail::table_text(rows);
 }
 

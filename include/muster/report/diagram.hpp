@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <muster/core/format.hpp>
 #include <muster/core/text.hpp>
 #include <muster/mesh/device_mesh.hpp>
 #include <muster/report/layout.hpp>
 #include <muster/roll_call/nodes.hpp>
 #include <muster/topology.hpp>
 #include <muster/topology/nodes.hpp>
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -24,7 +23,7 @@ inline constexpr std::size_t diagram_width = 100;
 
 /// One node: its name and its ranks' cells, on as many lines as the width asks for, equally filled.
 [[nodiscard]] inline std::string node_text(const Layout& layout, std::size_t node, std::size_t name_width) {
-    const std::size_t digits = fmt::format("{}", layout.coordinates.size() - 1).size();
+    const std::size_t digits = format("{}", {layout.coordinates.size() - 1}).size();
     const std::size_t cell = digits + layout.coordinates.back().size() + 6; // the last rank's are the longest
     const std::vector<int>& ranks = layout.ranks[node];
     const std::size_t room = std::max(diagram_width, name_width + cell + 4) - name_width - 4;
@@ -34,9 +33,11 @@ inline constexpr std::size_t diagram_width = 100;
     std::string text;
     for (std::size_t i = 0; i < ranks.size(); ++i) {
         if (i % on_line == 0)
-            text += fmt::format("{}  {:<{}} |", i > 0 ? "\n" : "", i > 0 ? "" : layout.nodes[node], name_width);
+            text += (i > 0 ? "\n  " : "  ") + padded(i > 0 ? "" : layout.nodes[node], name_width) + " |";
         const std::string where = '(' + layout.coordinates[static_cast<std::size_t>(ranks[i])] + ')';
-        text += fmt::format(" {:>{}} {:<{}} |", ranks[i], digits, where, layout.coordinates.back().size() + 2);
+        const std::string rank = std::to_string(ranks[i]);
+        text.append(1 + digits - rank.size(), ' ').append(rank).append(1, ' ');
+        text += padded(where, layout.coordinates.back().size() + 2) + " |";
     }
     return text + '\n';
 }
@@ -44,7 +45,7 @@ inline constexpr std::size_t diagram_width = 100;
 /// One axis: whether its groups cross nodes, and those that do, else all; two lines of them at most.
 [[nodiscard]] inline std::string axis_text(const AxisGroups& axis, std::size_t name_width) {
     const std::size_t crossing = axis.crossing();
-    std::string line = fmt::format("  {:<{}}  ", axis.name, name_width);
+    std::string line = "  " + padded(axis.name, name_width) + "  ";
     if (axis.groups.front().size() == 1) return line + "one rank in each group\n";
     line += crossing > 0 ? "crosses nodes  " : "inside a node  ";
     const std::string next(line.size(), ' ');
@@ -55,12 +56,12 @@ inline constexpr std::size_t diagram_width = 100;
     std::size_t left = crossing > 0 ? crossing : axis.groups.size();
     for (std::size_t group = 0; group < axis.groups.size(); ++group) {
         if (crossing > 0 && !axis.crosses(group)) continue;
-        const std::string more = fmt::format(" and {} more", left);
+        const std::string more = format(" and {} more", {left});
         const std::string word = ' ' + group_text(axis.groups[group]);
         const bool last_line = !text.empty();
         // On the last line there must be room for the words about those that are left out.
         if (line.size() + word.size() + (last_line && left > 1 ? more.size() : 0) > diagram_width) {
-            if (last_line) return fmt::format("{}{}{}\n", text, line, more);
+            if (last_line) return format("{}{}{}\n", {text, line, more});
             text = line + '\n';
             line = next.substr(1);
         }
@@ -80,7 +81,7 @@ inline constexpr std::size_t diagram_width = 100;
         layout.nodes, [](const std::string& name) -> auto& { return name; });
     const std::size_t axis_width = width(
         layout.axes, [](const AxisGroups& axis) -> auto& { return axis.name; });
-    std::string text = fmt::format("{}; each cell: rank ({})\n\n", layout.title, layout.axis_names);
+    std::string text = format("{}; each cell: rank ({})\n\n", {layout.title, layout.axis_names});
     for (std::size_t node = 0; node < layout.nodes.size(); ++node) text += node_text(layout, node, name_width);
     text += '\n';
     for (const AxisGroups& axis : layout.axes) text += axis_text(axis, axis_width);

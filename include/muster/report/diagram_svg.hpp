@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <muster/core/format.hpp>
 #include <muster/mesh/device_mesh.hpp>
 #include <muster/report/layout.hpp>
 #include <muster/report/panel.hpp>
@@ -8,8 +9,6 @@
 #include <muster/roll_call/nodes.hpp>
 #include <muster/topology.hpp>
 #include <muster/topology/nodes.hpp>
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -28,18 +27,18 @@ struct Legend {
 
     explicit Legend(const Layout& layout) {
         const auto& [fill, line] = group_colours.front();
-        add(fmt::format(R"(d="M0 2h26v16h-26z" fill="{}" stroke="{}")", fill, line),
-            fmt::format("rank and {}; a group has one colour", layout.axis_names));
-        add(fmt::format(R"(d="M0 10h26" stroke="{}")", line), "link inside a node");
-        add(fmt::format(R"(d="M0 10h26" stroke="{}" stroke-dasharray="5 3")", crossing_colour), "link across nodes");
+        add(format(R"(d="M0 2h26v16h-26z" fill="{}" stroke="{}")", {fill, line}),
+            format("rank and {}; a group has one colour", {layout.axis_names}));
+        add(format(R"(d="M0 10h26" stroke="{}")", {line}), "link inside a node");
+        add(format(R"(d="M0 10h26" stroke="{}" stroke-dasharray="5 3")", {crossing_colour}), "link across nodes");
     }
 
 private:
     void add(std::string_view sample, std::string_view words) {
         if (width > 0) width += 24;
-        svg += fmt::format(
-            R"svg(<g transform="translate({})"><path {}/><text x="34" y="14" fill="#57606a">{}</text></g>)svg", width,
-            sample, words);
+        svg +=
+            format(R"svg(<g transform="translate({})"><path {}/><text x="34" y="14" fill="#57606a">{}</text></g>)svg",
+                   {width, sample, words});
         svg += '\n';
         width += 34 + svg_text_width(words.size(), 11);
     }
@@ -47,7 +46,7 @@ private:
 
 /// Elements whose coordinates count from there.
 [[nodiscard]] inline std::string placed(int x, int y, std::string_view elements) {
-    return fmt::format("<g transform=\"translate({} {})\">\n{}</g>\n", x, y, elements);
+    return format("<g transform=\"translate({} {})\">\n{}</g>\n", {x, y, elements});
 }
 
 [[nodiscard]] inline std::string diagram_svg_text(const Layout& layout) {
@@ -72,16 +71,17 @@ private:
     const int width = margin + std::max(left + columns * step_x - between, margin + legend.width);
     const int height = top + rows * step_y + bottom;
 
-    std::string text = fmt::format(
-        R"(<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" viewBox="0 0 {0} {1}" role="img" )"
+    const std::string title = xml_escaped(layout.title);
+    std::string text = format(
+        R"(<svg xmlns="http://www.w3.org/2000/svg" width="{}" height="{}" viewBox="0 0 {} {}" role="img" )"
         R"(font-family="system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif" font-size="11" )"
         R"(fill="#1f2328" stroke-width="1.5" stroke-linejoin="round">)"
-        "\n<title>{2}</title>\n"
-        R"(<rect x="0.5" y="0.5" width="{3}" height="{4}" rx="8" fill="#ffffff" stroke="#d0d7de" stroke-width="1"/>)"
+        "\n<title>{}</title>\n"
+        R"(<rect x="0.5" y="0.5" width="{}" height="{}" rx="8" fill="#ffffff" stroke="#d0d7de" stroke-width="1"/>)"
         "\n"
-        R"(<text x="{5}" y="29" font-size="15" font-weight="700">{2}</text>)"
+        R"(<text x="{}" y="29" font-size="15" font-weight="700">{}</text>)"
         "\n",
-        width, height, xml_escaped(layout.title), width - 1, height - 1, margin);
+        {width, height, width, height, title, width - 1, height - 1, margin, title});
     for (int row = 0; row < rows; ++row) text += placed(margin, top + row * step_y, panel.names());
     for (int i = 0; i < count; ++i)
         text += placed(left + i % columns * step_x, top + i / columns * step_y,

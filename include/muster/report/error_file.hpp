@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <muster/core/format.hpp>
+#include <muster/core/text.hpp>
 #include <muster/launch/environment.hpp>
-
-#include <fmt/format.h>
 
 #include <chrono>
 #include <cstdio>
@@ -21,22 +21,22 @@ namespace detail {
     std::string result;
     for (const char c : text) {
         if (c == '"' || c == '\\')
-            result += fmt::format("\\{}", c);
+            result += format("\\{}", {c});
         else if (c == '\n')
             result += "\\n";
         else if (c >= ' ' && c <= '~')
             result += c;
         else
-            result += fmt::format("\\\\x{:02x}", static_cast<unsigned char>(c));
+            result += "\\\\x" + hex(static_cast<unsigned char>(c), 2);
     }
     return result;
 }
 
 /// What torch.distributed.elastic.multiprocessing.errors reads; the time is in seconds since 1970.
 [[nodiscard]] inline std::string error_file_text(std::string_view message, std::chrono::system_clock::time_point time) {
-    return fmt::format(R"({{"message": {{"message": "{}", "extraInfo": {{"timestamp": "{}"}}}}}})",
-                       json_escaped(message),
-                       std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count());
+    return format(
+        R"({{"message": {{"message": "{}", "extraInfo": {{"timestamp": "{}"}}}}}})",
+        {json_escaped(message), std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count()});
 }
 
 } // namespace detail

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <muster/core/format.hpp>
+#include <muster/core/text.hpp>
 #include <muster/report/describe.hpp>
 #include <muster/topology.hpp>
 #include <muster/topology/nodes.hpp>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <iterator>
 #include <string>
@@ -43,7 +41,7 @@ struct Layout {
 };
 
 [[nodiscard]] inline std::string count_of(std::size_t count, std::string_view thing) {
-    return fmt::format("{} {}{}", count, thing, count == 1 ? "" : "s");
+    return format("{} {}{}", {count, thing, count == 1 ? "" : "s"});
 }
 
 /// On how many nodes these ranks sit.
@@ -67,9 +65,9 @@ template <AxisTag... Tags, int... Extent>
 [[nodiscard]] Layout layout_of(const Topology<Axis<Tags, Extent>...>& topology, const Nodes& nodes) {
     nodes.check(topology.size());
     Layout layout;
-    layout.axis_names = fmt::format("{}", fmt::join(std::array{std::string_view(Tags::name)...}, ","));
+    layout.axis_names = joined(std::vector<std::string>{std::string(Tags::name)...}, ",");
     for (int rank = 0; rank < topology.size(); ++rank) {
-        layout.coordinates.push_back(fmt::format("{}", fmt::join(topology.coordinate(rank), ",")));
+        layout.coordinates.push_back(joined(topology.coordinate(rank), ","));
         const auto node = static_cast<std::size_t>(nodes.node_of(rank));
         layout.node_of.push_back(node);
         if (node >= layout.ranks.size()) layout.ranks.resize(node + 1);
@@ -78,8 +76,8 @@ template <AxisTag... Tags, int... Extent>
     for (std::size_t node = 0; node < layout.ranks.size(); ++node)
         layout.nodes.push_back(nodes.name(static_cast<int>(node)));
     layout.axes = {axis_groups<Tags>(topology, nodes)...};
-    layout.title = fmt::format("world {} = {} on {}", topology.size(), shape_text(topology),
-                               count_of(layout.nodes.size(), "node"));
+    layout.title =
+        format("world {} = {} on {}", {topology.size(), shape_text(topology), count_of(layout.nodes.size(), "node")});
     return layout;
 }
 
@@ -88,9 +86,9 @@ template <AxisTag... Tags, int... Extent>
     std::vector<int> nodes;
     std::copy_if(axis.nodes.begin(), axis.nodes.end(), std::back_inserter(nodes), [](int n) { return n > 1; });
     const auto [least, most] = std::minmax_element(nodes.begin(), nodes.end());
-    const std::string on = *least == *most ? fmt::format("on {} nodes{}", *most, nodes.size() == 1 ? "" : " each")
-                                           : fmt::format("on {} to {} nodes", *least, *most);
-    return fmt::format("{} of {}, {}", nodes.size(), count_of(axis.groups.size(), "group"), on);
+    const std::string on = *least == *most ? format("on {} nodes{}", {*most, nodes.size() == 1 ? "" : " each"})
+                                           : format("on {} to {} nodes", {*least, *most});
+    return format("{} of {}, {}", {nodes.size(), count_of(axis.groups.size(), "group"), on});
 }
 
 } // namespace muster::inline v0_1::detail

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <muster/core/format.hpp>
 #include <muster/report/layout.hpp>
 #include <muster/report/svg.hpp>
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -70,9 +69,10 @@ public:
     [[nodiscard]] std::string names() const {
         std::string text;
         for (std::size_t node = 0; node < boxes_.size(); ++node)
-            text += fmt::format(R"(<text y="{}">{}</text>)", boxes_[node].y + padding + cell_height / 2 + 4,
-                                xml_escaped(svg_cut(layout_.nodes[node], 11, most_names_width)));
-        return fmt::format("<g fill=\"#57606a\">{}</g>\n", text);
+            text +=
+                format(R"(<text y="{}">{}</text>)", {boxes_[node].y + padding + cell_height / 2 + 4,
+                                                     xml_escaped(svg_cut(layout_.nodes[node], 11, most_names_width))});
+        return format("<g fill=\"#57606a\">{}</g>\n", {text});
     }
 
     /// The elements of the panel of `axis`.
@@ -97,18 +97,18 @@ private:
         const std::size_t crossing = axis.crossing();
         const std::string count = count_of(axis.groups.size(), "group");
         const std::string words = axis.groups.front().size() == 1 ? "one rank in each group"
-                                  : crossing > 0 ? fmt::format("crosses nodes: {} of {}", crossing, count)
-                                                 : "inside a node: " + count;
-        return fmt::format(R"(<text y="18" font-size="13"{}><tspan font-weight="700">{}</tspan> {}</text>)"
-                           "\n",
-                           crossing > 0 ? fmt::format(R"( fill="{}")", crossing_colour) : "", axis.name, words);
+                                  : crossing > 0                  ? format("crosses nodes: {} of {}", {crossing, count})
+                                                                  : "inside a node: " + count;
+        return format(R"(<text y="18" font-size="13"{}><tspan font-weight="700">{}</tspan> {}</text>)"
+                      "\n",
+                      {crossing > 0 ? format(R"( fill="{}")", {crossing_colour}) : "", axis.name, words});
     }
 
     [[nodiscard]] std::string boxes() const {
         std::string text;
         for (const Box& box : boxes_)
-            text += fmt::format(R"(<rect y="{}" width="{}" height="{}" rx="6"/>)", box.y, box_width_, box.height);
-        return fmt::format("<g fill=\"#f6f8fa\" stroke=\"#d0d7de\">{}</g>\n", text);
+            text += format(R"(<rect y="{}" width="{}" height="{}" rx="6"/>)", {box.y, box_width_, box.height});
+        return format("<g fill=\"#f6f8fa\" stroke=\"#d0d7de\">{}</g>\n", {text});
     }
 
     [[nodiscard]] std::string links_and_cells(const AxisGroups& axis) const {
@@ -120,20 +120,20 @@ private:
             std::string cells;
             for (std::size_t i = 0; i < ranks.size(); ++i) {
                 const Cell& cell = cell_of(ranks[i]);
-                cells += fmt::format("M{} {}h{}v{}h-{}z", cell.x, cell.y, cell_width_, cell_height, cell_width_);
+                cells += format("M{} {}h{}v{}h-{}z", {cell.x, cell.y, cell_width_, cell_height, cell_width_});
                 if (i == 0) continue;
                 const auto node = [&](std::size_t k) { return layout_.node_of[static_cast<std::size_t>(ranks[k])]; };
                 (node(i) == node(i - 1) ? inside : across) += link(ranks[i - 1], ranks[i]);
             }
             const GroupColour& colour = group_colours[group % group_colours.size()];
-            text += fmt::format(R"(<g fill="{}" stroke="{}">)", colour.fill,
-                                axis.crosses(group) ? crossing_colour : colour.line);
-            if (!inside.empty()) text += fmt::format(R"(<path fill="none" d="{}"/>)", inside);
-            text += fmt::format("<path d=\"{}\"/></g>\n", cells);
+            text += format(R"(<g fill="{}" stroke="{}">)",
+                           {colour.fill, axis.crosses(group) ? crossing_colour : colour.line});
+            if (!inside.empty()) text += format(R"(<path fill="none" d="{}"/>)", {inside});
+            text += format("<path d=\"{}\"/></g>\n", {cells});
         }
         if (!across.empty())
-            text += fmt::format("<path fill=\"none\" stroke=\"{}\" stroke-dasharray=\"5 3\" d=\"{}\"/>\n",
-                                crossing_colour, across);
+            text += format("<path fill=\"none\" stroke=\"{}\" stroke-dasharray=\"5 3\" d=\"{}\"/>\n",
+                           {crossing_colour, across});
         return text;
     }
 
@@ -142,14 +142,14 @@ private:
         std::string coordinates;
         for (std::size_t rank = 0; rank < cells_.size(); ++rank) {
             const int x = cells_[rank].x + cell_width_ / 2;
-            ranks += fmt::format(R"(<text x="{}" y="{}">{}</text>)", x, cells_[rank].y + 16, rank);
+            ranks += format(R"(<text x="{}" y="{}">{}</text>)", {x, cells_[rank].y + 16, rank});
             coordinates +=
-                fmt::format(R"(<text x="{}" y="{}">{}</text>)", x, cells_[rank].y + 30, layout_.coordinates[rank]);
+                format(R"(<text x="{}" y="{}">{}</text>)", {x, cells_[rank].y + 30, layout_.coordinates[rank]});
         }
-        return fmt::format(
+        return format(
             "<g text-anchor=\"middle\"><g font-size=\"14\" font-weight=\"600\">{}</g>\n"
             "<g fill=\"#57606a\">{}</g></g>\n",
-            ranks, coordinates);
+            {ranks, coordinates});
     }
 
     /// From one rank of a group to its next, as part of a path.
@@ -162,17 +162,17 @@ private:
         const int middle_b = b.y + cell_height / 2;
         const int below = a.y + cell_height;
         if (a.line == b.line && b.x == a.x + cell_width_ + gap)
-            return fmt::format("M{} {}h{}", a.x + cell_width_, middle_a, gap);
+            return format("M{} {}h{}", {a.x + cell_width_, middle_a, gap});
         if (a.line == b.line)
-            return fmt::format("M{} {}C{} {} {} {} {} {}", centre_a, below, centre_a, below + arc, centre_b,
-                               below + arc, centre_b, below);
+            return format("M{} {}C{} {} {} {} {} {}",
+                          {centre_a, below, centre_a, below + arc, centre_b, below + arc, centre_b, below});
         if (b.line == a.line + 1)
-            return fmt::format("M{} {}C{} {} {} {} {} {}", centre_a, below, centre_a, (below + b.y) / 2, centre_b,
-                               (below + b.y) / 2, centre_b, b.y);
+            return format("M{} {}C{} {} {} {} {} {}",
+                          {centre_a, below, centre_a, (below + b.y) / 2, centre_b, (below + b.y) / 2, centre_b, b.y});
         // Beside the cells that stand between them; links from lines below one another keep apart.
         const int beside = a.x + cell_width_ + 4 + static_cast<int>(a.line % 3) * 3;
-        return fmt::format("M{} {}H{}V{}H{}", a.x + cell_width_, middle_a, beside, middle_b,
-                           b.x <= a.x ? b.x + cell_width_ : b.x);
+        return format("M{} {}H{}V{}H{}",
+                      {a.x + cell_width_, middle_a, beside, middle_b, b.x <= a.x ? b.x + cell_width_ : b.x});
     }
 
     [[nodiscard]] const Cell& cell_of(int rank) const { return cells_[static_cast<std::size_t>(rank)]; }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <fmt/format.h>
+#include <muster/core/text.hpp>
 
 #include <cstddef>
 #include <string>
@@ -23,7 +23,7 @@ namespace muster::inline v0_1::detail {
                 if (c >= ' ' && c <= '~')
                     result += c;
                 else
-                    result += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+                    result += "\\x" + hex(static_cast<unsigned char>(c), 2);
         }
     }
     return result;

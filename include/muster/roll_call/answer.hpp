@@ -3,6 +3,7 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/roll_call/fields.hpp>
 #include <muster/roll_call/keys.hpp>
 #include <muster/roll_call/options.hpp>
@@ -14,13 +15,10 @@
 #include <muster/store/exchange.hpp>
 #include <muster/store/printable.hpp>
 
-#include <fmt/format.h>
-
 #include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace muster::inline v0_1::detail {
 
@@ -62,9 +60,9 @@ inline constexpr std::size_t mark_digits = 8;
     const int size = verdict.number("size", 0);
     if (size < 1)
         throw Error(errc::protocol, Stage::roll_call,
-                    fmt::format("the verdict of the roll call is of a world of size {}\n  do: look for another program "
-                                "that uses the same store and keys",
-                                printable(verdict.get("size"))));
+                    format("the verdict of the roll call is of a world of size {}\n  do: look for another program "
+                           "that uses the same store and keys",
+                           {printable(verdict.get("size"))}));
     return {.id = std::move(id),
             .rank = self.rank,
             .size = size,
@@ -103,7 +101,7 @@ inline constexpr std::size_t mark_digits = 8;
 [[nodiscard]] inline std::string encode_formed(const Record& rank_0, std::string_view outcome, bool stands) {
     Fields formed;
     formed.set("session", rank_0.nonce);
-    formed.set("text", fmt::format("rank 0 ({}) {}", process_name(rank_0), outcome));
+    formed.set("text", format("rank 0 ({}) {}", {process_name(rank_0), outcome}));
     if (stands) formed.set("stands", "yes");
     return formed.encode();
 }

@@ -3,6 +3,7 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/roll_call/answer.hpp>
 #include <muster/roll_call/fields.hpp>
 #include <muster/roll_call/keys.hpp>
@@ -15,12 +16,11 @@
 #include <muster/store/any_store.hpp>
 #include <muster/store/exchange.hpp>
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -61,10 +61,10 @@ private:
     struct Entry {
         Record record;
         std::string payload;
-        bool present = false; ///< alive when last heard of
-        bool gave_up = false; ///< its own time was up
-        bool gone = false;    ///< its connection has closed
-        int hellos = 1;       ///< one for each connection it made
+        bool present = false;   ///< alive when last heard of
+        bool gave_up = false;   ///< its own time was up
+        bool gone = false;      ///< its connection has closed
+        std::size_t hellos = 1; ///< one for each connection it made
         Clock::time_point answered{};
     };
 
@@ -141,15 +141,15 @@ private:
 
     /// Marks who confirmed, who gave up and who is gone.
     void read_states() {
-        mark(gave_up_key, [](Entry& entry, int) { entry.gave_up = true; });
+        mark(gave_up_key, [](Entry& entry, std::size_t) { entry.gave_up = true; });
         if (options_.fresh) {
-            mark(gone_key, [](Entry& entry, int times) {
+            mark(gone_key, [](Entry& entry, std::size_t times) {
                 entry.gone = times >= entry.hellos;
                 entry.present = !entry.gone;
             });
             return;
         }
-        mark(present_key(self_.nonce), [](Entry& entry, int) { entry.present = true; });
+        mark(present_key(self_.nonce), [](Entry& entry, std::size_t) { entry.present = true; });
         // Another rank 0 that is alive answers this one's nonce as this one answers its.
         const auto rival = [&](const Entry& entry) { return entry.record.rank == 0 && entry.record != self_; };
         const std::string answer = answer_key(self_.nonce);
@@ -171,7 +171,7 @@ private:
         RecordRefs records;
         for (const Entry& entry : entries_)
             if (entry.present && (and_gave_up || !entry.gave_up)) records.push_back(&entry.record);
-        std::ranges::stable_sort(records, {}, &Record::rank);
+        sort_by_rank(records);
         return records;
     }
 
@@ -248,7 +248,7 @@ private:
         session.answer = options_.combine ? options_.combine(payloads) : list_payloads(payloads);
         Notes more;
         more.set(records_key(session.id), encode_records(session.records));
-        const std::string outcome = fmt::format("formed a world of {} ranks and went on", self_.world_size);
+        const std::string outcome = format("formed a world of {} ranks and went on", {self_.world_size});
         more.set(std::string(formed_key), encode_formed(self_, outcome, options_.fresh));
         publish(encode_verdict(session, !options_.fresh), grace_, std::move(more));
         if (!options_.fresh) (void)store_.remove(roll_key, grace_);
@@ -282,7 +282,7 @@ private:
     Deadline grace_;
     std::deque<Entry> entries_;                          ///< in the order of the roll; stays in place
     std::unordered_map<std::string, std::size_t> index_; ///< nonce -> entry
-    std::unordered_map<int, std::size_t> latest_;        ///< rank -> its last entry
+    std::map<int, std::size_t> latest_;                  ///< rank -> its last entry
     std::size_t read_ = 0;                               ///< bytes of the roll
     std::optional<Deadline> settle_;
     Progress progress_;

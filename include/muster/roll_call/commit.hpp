@@ -3,6 +3,7 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/core/text.hpp>
 #include <muster/roll_call/fields.hpp>
 #include <muster/roll_call/keys.hpp>
@@ -12,8 +13,6 @@
 #include <muster/roll_call/verdict.hpp>
 #include <muster/store/any_store.hpp>
 #include <muster/store/exchange.hpp>
-
-#include <fmt/format.h>
 
 #include <chrono>
 #include <cstddef>
@@ -28,12 +27,12 @@ namespace muster::inline v0_1 {
 namespace detail {
 
 [[nodiscard]] inline std::string done_key(const Session& session, int rank) {
-    return session.key(fmt::format("done/{}", rank));
+    return session.key(format("done/{}", {rank}));
 }
 
 /// What a rank that is late says of it.
 [[nodiscard]] inline std::string late_key(const Session& session, int rank) {
-    return session.key(fmt::format("late/{}", rank));
+    return session.key(format("late/{}", {rank}));
 }
 
 /// What rank 0 says when the time is up: who has not finished connecting, where each was last seen, and what those say
@@ -50,14 +49,13 @@ namespace detail {
         places[last_place(store, session, rank, grace)].push_back(rank);
     }
     if (late.empty()) return std::nullopt;
-    Finding finding{
-        errc::missing_ranks, Stage::commit,
-        fmt::format("{} of {} ranks came to the roll call but did not finish connecting within {}: {}\n  do: "
-                    "see whether these processes are still alive",
-                    late.size(), session.size, duration_text(session.timeout), process_list(late)),
-        ranks_of(late)};
+    Finding finding{errc::missing_ranks, Stage::commit,
+                    format("{} of {} ranks came to the roll call but did not finish connecting within {}: {}\n  do: "
+                           "see whether these processes are still alive",
+                           {late.size(), session.size, duration_text(session.timeout), process_list(late)}),
+                    ranks_of(late)};
     for (const auto& [place, ranks] : places)
-        finding.text += fmt::format("\n  last seen {}: {}", place, ranks_text(ranks));
+        finding.text += format("\n  last seen {}: {}", {place, ranks_text(ranks)});
     // Their time is up too: what they have to say comes now or never.
     std::map<std::string, std::vector<int>, std::less<>> said;
     if (!own.empty()) said[std::string(own)].push_back(session.rank);
@@ -68,7 +66,7 @@ namespace detail {
             said[store.get(key, grace)].push_back(record->rank);
     constexpr std::size_t most = 4;
     for (std::size_t shown = 0; const auto& [text, ranks] : said)
-        if (shown++ < most) finding.text += fmt::format("\n  {}: {}", ranks_text(ranks), indented(text));
+        if (shown++ < most) finding.text += format("\n  {}: {}", {ranks_text(ranks), indented(text)});
     return finding;
 }
 
@@ -79,11 +77,12 @@ namespace detail {
 /// Throws: the session's outcome: this error, or that of the rank that failed first. `error` itself if the store
 /// cannot be reached any more.
 [[noreturn]] inline void report_failure(AnyStore& store, const Session& session, const Error& error) {
-    detail::Finding finding{errc::remote,
-                            error.stage(),
-                            fmt::format("rank {} ({}) failed ({}): {}", session.rank, session.self,
-                                        to_string(error.stage()), detail::indented(error.text())),
-                            {session.rank}};
+    detail::Finding finding{
+        errc::remote,
+        error.stage(),
+        detail::format("rank {} ({}) failed ({}): {}",
+                       {session.rank, session.self, to_string(error.stage()), detail::indented(error.text())}),
+        {session.rank}};
     const Deadline grace = Deadline::after(detail::listening_time);
     const std::vector<std::string> outcome_key{detail::outcome_key(session)};
     try {
@@ -106,9 +105,9 @@ namespace detail {
         // What was interrupted was so for want of the store.
         if (error.code() == errc::closed)
             throw Error(errc::connection, Stage::communicator,
-                        fmt::format("lost the store before all ranks had connected\n  seen: {}\n  do: see why the "
-                                    "process that serves it (rank 0 ({}), or the launcher) ended",
-                                    detail::indented(outcome.text()), session.rank_0),
+                        detail::format("lost the store before all ranks had connected\n  seen: {}\n  do: see why the "
+                                       "process that serves it (rank 0 ({}), or the launcher) ended",
+                                       {detail::indented(outcome.text()), session.rank_0}),
                         {session.rank, {}, false});
     }
     throw error;
@@ -127,9 +126,10 @@ inline void commit(AnyStore& store, const Session& session, Deadline deadline) {
         const detail::Finding unheard{
             errc::timeout,
             Stage::commit,
-            fmt::format("rank 0 ({}) did not say within {} whether all ranks succeeded\n  do: see whether it is still "
-                        "alive",
-                        session.rank_0, detail::duration_text(session.timeout)),
+            detail::format(
+                "rank 0 ({}) did not say within {} whether all ranks succeeded\n  do: see whether it is still "
+                "alive",
+                {session.rank_0, detail::duration_text(session.timeout)}),
             {0}};
         return detail::conclude(store, session, unheard.encode(), grace.extended_by(detail::listening_time));
     }

@@ -2,8 +2,7 @@
 #pragma once
 
 #include <muster/core/error.hpp>
-
-#include <fmt/format.h>
+#include <muster/core/format.hpp>
 
 #include <array>
 #include <charconv>
@@ -119,9 +118,9 @@ private:
 
     [[noreturn]] static void malformed(std::string_view what) {
         throw Error(errc::protocol, Stage::roll_call,
-                    fmt::format("a roll call message holds {}\n  do: look for another program, or another version of "
-                                "this library, that uses the same store and keys",
-                                what));
+                    format("a roll call message holds {}\n  do: look for another program, or another version of "
+                           "this library, that uses the same store and keys",
+                           {what}));
     }
 
     std::string bytes_;

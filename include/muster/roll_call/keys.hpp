@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <muster/core/format.hpp>
 #include <muster/store/limits.hpp>
-
-#include <fmt/format.h>
 
 #include <chrono>
 #include <string>
@@ -22,20 +21,20 @@ inline constexpr std::string_view gave_up_key = "gave_up"; ///< nonces of those 
 inline constexpr std::string_view gone_key = "gone";       ///< nonces of those whose connection has ended
 
 /// Set after the record was appended to the roll, so that rank 0 can wait for it.
-[[nodiscard]] inline std::string hello_key(int rank) { return fmt::format("hello/{}", rank); }
-[[nodiscard]] inline std::string answer_key(std::string_view nonce) { return fmt::format("answer/{}", nonce); }
+[[nodiscard]] inline std::string hello_key(int rank) { return format("hello/{}", {rank}); }
+[[nodiscard]] inline std::string answer_key(std::string_view nonce) { return format("answer/{}", {nonce}); }
 
-[[nodiscard]] inline std::string will_key(std::string_view key) { return fmt::format("{}{}", will_mark, key); }
+[[nodiscard]] inline std::string will_key(std::string_view key) { return format("{}{}", {will_mark, key}); }
 
-[[nodiscard]] inline std::string verdict_key(std::string_view session) { return fmt::format("{}/verdict", session); }
+[[nodiscard]] inline std::string verdict_key(std::string_view session) { return format("{}/verdict", {session}); }
 
 /// The records of the world, in the order of the ranks.
-[[nodiscard]] inline std::string records_key(std::string_view session) { return fmt::format("{}/records", session); }
+[[nodiscard]] inline std::string records_key(std::string_view session) { return format("{}/records", {session}); }
 
 /// Confirmations, where the roll may hold what an earlier run left: a list of nonces, and a key for each.
-[[nodiscard]] inline std::string present_key(std::string_view session) { return fmt::format("{}/present", session); }
+[[nodiscard]] inline std::string present_key(std::string_view session) { return format("{}/present", {session}); }
 [[nodiscard]] inline std::string presence_key(std::string_view session, std::string_view nonce) {
-    return fmt::format("{}/here/{}", session, nonce);
+    return format("{}/here/{}", {session, nonce});
 }
 
 } // namespace muster::inline v0_1::detail

@@ -19,11 +19,14 @@ namespace muster::inline v0_1 {
     std::vector<const Record*> first; // of each node
     std::vector<int> node_of_rank;
     for (const Record& record : records) {
-        const auto same = [&](const Record* other) { return same_node(*other, record); };
         // From the last on: consecutive ranks mostly share a node.
-        auto found = std::find_if(first.rbegin(), first.rend(), same).base();
-        if (found == first.begin()) found = first.insert(first.end(), &record) + 1;
-        node_of_rank.push_back(static_cast<int>(found - first.begin()) - 1);
+        std::size_t end = first.size();
+        while (end > 0 && !same_node(*first[end - 1], record)) --end;
+        if (end == 0) {
+            first.push_back(&record);
+            end = first.size();
+        }
+        node_of_rank.push_back(static_cast<int>(end) - 1);
     }
     std::vector<std::string> names;
     for (const Record* record : first) {

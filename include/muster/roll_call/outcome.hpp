@@ -2,14 +2,13 @@
 #pragma once
 
 #include <muster/core/deadline.hpp>
+#include <muster/core/format.hpp>
 #include <muster/roll_call/fields.hpp>
 #include <muster/roll_call/keys.hpp>
 #include <muster/roll_call/record.hpp>
 #include <muster/roll_call/session.hpp>
 #include <muster/roll_call/verdict.hpp>
 #include <muster/store/any_store.hpp>
-
-#include <fmt/format.h>
 
 #include <span>
 #include <string>
@@ -43,7 +42,7 @@ inline void conclude(AnyStore& store, const Session& session, const std::string&
 }
 
 [[nodiscard]] inline std::string place_key(const Session& session, int rank) {
-    return session.key(fmt::format("at/{}", rank));
+    return session.key(format("at/{}", {rank}));
 }
 
 /// Leaves word of how far this rank has come, for the texts of those who wait for it.
@@ -62,8 +61,8 @@ inline void tell_place(AnyStore& store, const Session& session, const std::strin
 }
 
 /// How often each nonce stands in the list.
-[[nodiscard]] inline std::unordered_map<std::string, int> count_nonces(std::string_view list) {
-    std::unordered_map<std::string, int> nonces;
+[[nodiscard]] inline std::unordered_map<std::string, std::size_t> count_nonces(std::string_view list) {
+    std::unordered_map<std::string, std::size_t> nonces;
     for (; list.size() >= nonce_digits; list.remove_prefix(nonce_digits))
         ++nonces[std::string(list.substr(0, nonce_digits))];
     return nonces;
@@ -74,7 +73,7 @@ inline void tell_place(AnyStore& store, const Session& session, const std::strin
 [[nodiscard]] inline RecordRefs find_gone(AnyStore& store, const Session& session, Deadline deadline) {
     const auto ended = count_nonces(read_list(store, gone_key, deadline));
     if (ended.empty()) return {};
-    std::unordered_map<std::string, int> hellos;
+    std::unordered_map<std::string, std::size_t> hellos;
     const std::string roll = read_list(store, roll_key, deadline);
     for (std::string_view rest = roll; !rest.empty();) {
         ++hellos[to_record(Fields::take_text(rest)).nonce];
@@ -101,7 +100,7 @@ inline void raise_failures(AnyStore& store, const Session& session, Deadline dea
     Finding finding = ended_ranks(session.size, gone, Stage::communicator, "while the ranks connected");
     for (const Record* record : gone)
         finding.text +=
-            fmt::format("\n  last seen {}: rank {}", last_place(store, session, record->rank, deadline), record->rank);
+            format("\n  last seen {}: rank {}", {last_place(store, session, record->rank, deadline), record->rank});
     conclude(store, session, finding.encode(), deadline);
 }
 

@@ -2,10 +2,9 @@
 #pragma once
 
 #include <muster/core/deadline.hpp>
+#include <muster/core/format.hpp>
 #include <muster/core/log.hpp>
 #include <muster/core/text.hpp>
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
@@ -18,9 +17,9 @@ class Progress {
 public:
     void report(const std::vector<int>& missing, int world_size, Deadline deadline, const LogSink& log) {
         if (!log || missing.empty() || Deadline::Clock::now() < next_) return;
-        log(fmt::format("muster: waiting for {} of {} ranks: {} ({} left)", missing.size(), world_size,
-                        rank_list(missing),
-                        duration_text(std::chrono::ceil<std::chrono::seconds>(deadline.remaining()))));
+        log(format("muster: waiting for {} of {} ranks: {} ({} left)",
+                   {missing.size(), world_size, rank_list(missing),
+                    duration_text(std::chrono::ceil<std::chrono::seconds>(deadline.remaining()))}));
         pause_ = std::min<std::chrono::milliseconds>(2 * pause_, std::chrono::minutes(1));
         next_ = Deadline::Clock::now() + pause_;
     }

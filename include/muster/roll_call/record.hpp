@@ -2,11 +2,11 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
+#include <muster/core/text.hpp>
 #include <muster/core/version.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/roll_call/fields.hpp>
-
-#include <fmt/format.h>
 
 #include <unistd.h>
 
@@ -60,7 +60,7 @@ struct Record {
 
 /// host:pid, the way processes are named in error texts.
 [[nodiscard]] inline std::string process_name(const Record& record) {
-    return fmt::format("{}:{}", record.host, record.pid);
+    return detail::format("{}:{}", {record.host, record.pid});
 }
 
 /// Whether both processes run on one node: host names alone repeat in containers and images.
@@ -76,7 +76,7 @@ inline constexpr std::size_t nonce_digits = 32;
 [[nodiscard]] inline std::string draw_nonce() {
     std::random_device random;
     std::string nonce;
-    for (int i = 0; i < 4; ++i) nonce += fmt::format("{:08x}", random() & 0xFFFFFFFFU);
+    for (int i = 0; i < 4; ++i) nonce += hex(random() & 0xFFFFFFFFU, 8);
     return nonce;
 }
 
@@ -191,7 +191,7 @@ inline constexpr std::size_t nonce_digits = 32;
     record.pid = static_cast<int>(::getpid());
     record.launcher = launch.launcher;
     record.launch_sources =
-        launch.from.rank.empty() ? std::string() : fmt::format("{}, {}", launch.from.rank, launch.from.world_size);
+        launch.from.rank.empty() ? std::string() : detail::format("{}, {}", {launch.from.rank, launch.from.world_size});
     return record;
 }
 

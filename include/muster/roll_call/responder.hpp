@@ -3,6 +3,7 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/core/text.hpp>
 #include <muster/roll_call/answer.hpp>
 #include <muster/roll_call/fields.hpp>
@@ -15,15 +16,12 @@
 #include <muster/store/exchange.hpp>
 #include <muster/store/unreachable.hpp>
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace muster::inline v0_1::detail {
 
@@ -59,11 +57,10 @@ private:
     /// A session's size is not trusted where memory is taken for it.
     [[nodiscard]] Session of_own_size(Session session) const {
         if (session.size == self_.world_size) return session;
-        throw Error(
-            errc::protocol, Stage::roll_call,
-            fmt::format("rank 0 took rank {} of a world of {} into a world of {}\n  do: look for another program "
-                        "that uses the same store and keys",
-                        self_.rank, self_.world_size, session.size));
+        throw Error(errc::protocol, Stage::roll_call,
+                    format("rank 0 took rank {} of a world of {} into a world of {}\n  do: look for another program "
+                           "that uses the same store and keys",
+                           {self_.rank, self_.world_size, session.size}));
     }
 
     /// Until rank 0 answers this process's nonce.
@@ -110,9 +107,9 @@ private:
         gave_up.append(std::string(gave_up_key), self_.nonce);
         if (auto verdict = exchange(store_, gave_up, key, grace_)) return *std::move(verdict);
         throw Error(errc::timeout, Stage::roll_call,
-                    fmt::format("rank 0 called the roll, but gave no verdict within {}\n  do: see whether the process "
-                                "of rank 0 is still alive",
-                                duration_text(options_.timeout)),
+                    format("rank 0 called the roll, but gave no verdict within {}\n  do: see whether the process "
+                           "of rank 0 is still alive",
+                           {duration_text(options_.timeout)}),
                     {self_.rank, {0}, false});
     }
 
@@ -136,26 +133,27 @@ private:
     [[noreturn]] void one_too_many(Session& session) {
         session.records = fetch_records(store_, session, late());
         const auto& records = session.records;
-        const std::string owner = self_.rank < session.size
-                                      ? fmt::format("rank {} there is {}", self_.rank,
-                                                    process_name(records[static_cast<std::size_t>(self_.rank)]))
-                                      : fmt::format("there is no rank {}", self_.rank);
+        const std::string owner =
+            self_.rank < session.size
+                ? format("rank {} there is {}",
+                         {self_.rank, process_name(records[static_cast<std::size_t>(self_.rank)])})
+                : format("there is no rank {}", {self_.rank});
         throw Error(errc::duplicate_rank, Stage::roll_call,
-                    fmt::format("rank {} ({}) is one process too many: rank 0 ({}) formed a world of {} ranks without "
-                                "it; {}\n  do: give every process a RANK of its own, and every job an address of its "
-                                "own",
-                                self_.rank, process_name(self_), session.rank_0, session.size, owner),
+                    format("rank {} ({}) is one process too many: rank 0 ({}) formed a world of {} ranks without "
+                           "it; {}\n  do: give every process a RANK of its own, and every job an address of its "
+                           "own",
+                           {self_.rank, process_name(self_), session.rank_0, session.size, owner}),
                     {self_.rank, {self_.rank}, false});
     }
 
     [[noreturn]] void nobody_called() {
         const std::string seen = read_formed(store_, late()).get("text");
         throw Error(errc::missing_ranks, Stage::roll_call,
-                    fmt::format("1 of {} ranks did not arrive within {}: 0\n  the store is there, but rank 0 does not "
-                                "call the roll\n  seen of rank 0 there: {}\n  do: see whether the process of rank 0 "
-                                "was started, is still alive and uses this address; see whether this process is one "
-                                "too many",
-                                self_.world_size, duration_text(options_.timeout), seen.empty() ? "nothing" : seen),
+                    format("1 of {} ranks did not arrive within {}: 0\n  the store is there, but rank 0 does not "
+                           "call the roll\n  seen of rank 0 there: {}\n  do: see whether the process of rank 0 "
+                           "was started, is still alive and uses this address; see whether this process is one "
+                           "too many",
+                           {self_.world_size, duration_text(options_.timeout), seen.empty() ? "nothing" : seen}),
                     {self_.rank, {0}, false});
     }
 

@@ -3,13 +3,12 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/core/log.hpp>
 #include <muster/roll_call/fields.hpp>
 #include <muster/roll_call/keys.hpp>
 #include <muster/roll_call/record.hpp>
 #include <muster/store/any_store.hpp>
-
-#include <fmt/format.h>
 
 #include <chrono>
 #include <cstddef>
@@ -36,7 +35,7 @@ struct Session {
     /// Number of ranks.
     [[nodiscard]] int world_size() const noexcept { return size; }
     /// The key of this session that is called so.
-    [[nodiscard]] std::string key(std::string_view name) const { return fmt::format("{}/{}", id, name); }
+    [[nodiscard]] std::string key(std::string_view name) const { return detail::format("{}/{}", {id, name}); }
 };
 
 namespace detail {
@@ -46,7 +45,7 @@ namespace detail {
     std::string list;
     for (std::size_t rank = 0; rank < payloads.size(); ++rank) {
         if (payloads[rank].empty()) continue;
-        Fields::put_text(list, fmt::format("{}", rank));
+        Fields::put_text(list, format("{}", {rank}));
         Fields::put_text(list, payloads[rank]);
     }
     return list;
@@ -62,7 +61,7 @@ namespace detail {
         const int rank = entry.number("rank", -1);
         const std::string_view payload = Fields::take_text(rest);
         if (rank < 0 || rank >= session.size)
-            throw Error(errc::protocol, Stage::roll_call, fmt::format("the roll call's answer names rank {}", rank));
+            throw Error(errc::protocol, Stage::roll_call, format("the roll call's answer names rank {}", {rank}));
         payloads[static_cast<std::size_t>(rank)] = payload;
     }
     return payloads;
@@ -88,7 +87,7 @@ namespace detail {
     auto records = decode_records(store.get(records_key(session.id), deadline));
     if (records.size() != static_cast<std::size_t>(session.size))
         throw Error(errc::protocol, Stage::roll_call,
-                    fmt::format("the store has {} records of a world of {}", records.size(), session.size));
+                    format("the store has {} records of a world of {}", {records.size(), session.size}));
     return records;
 }
 

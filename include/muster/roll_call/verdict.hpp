@@ -2,17 +2,14 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/core/text.hpp>
 #include <muster/roll_call/fields.hpp>
 #include <muster/roll_call/record.hpp>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -20,7 +17,6 @@
 #include <sstream>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace muster::inline v0_1::detail {
@@ -37,7 +33,7 @@ struct Finding {
         fields.set("code", static_cast<int>(code));
         fields.set("stage", static_cast<int>(stage));
         fields.set("text", text);
-        fields.set("ranks", fmt::format("{}", fmt::join(ranks, " ")));
+        fields.set("ranks", joined(ranks, " "));
         return fields.encode();
     }
 
@@ -65,51 +61,66 @@ using RecordRefs = std::vector<const Record*>;
     return result;
 }
 
+/// Records of one rank stay in their order.
+inline void sort_by_rank(RecordRefs& records) {
+    std::stable_sort(records.begin(), records.end(),
+                     [](const Record* a, const Record* b) { return a->rank < b->rank; });
+}
+
 /// "0 (gpu01:4121), 1 (gpu01:4122)": at most a screenful; the rest as a number.
 [[nodiscard]] inline std::string process_list(const RecordRefs& records) {
     constexpr std::size_t most = 16;
     std::vector<std::string> parts;
     for (std::size_t i = 0; i < std::min(most, records.size()); ++i)
-        parts.push_back(fmt::format("{} ({})", records[i]->rank, process_name(*records[i])));
-    if (records.size() > most) parts.push_back(fmt::format("and {} more", records.size() - most));
-    return fmt::format("{}", fmt::join(parts, ", "));
+        parts.push_back(format("{} ({})", {records[i]->rank, process_name(*records[i])}));
+    if (records.size() > most) parts.push_back(format("and {} more", {records.size() - most}));
+    return joined(parts, ", ");
 }
 
 [[nodiscard]] inline std::vector<int> ranks_of(const RecordRefs& records) {
     std::vector<int> ranks;
     ranks.reserve(records.size());
     for (const Record* record : records) ranks.push_back(record->rank);
-    std::ranges::sort(ranks);
+    std::sort(ranks.begin(), ranks.end());
     ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
     return ranks;
 }
 
-using FactOf = std::function<std::string(const Record&)>;
+using FactOf = std::string (*)(const Record&);
 
-/// Nothing when `fact` is the same text in all records; otherwise who says what, the largest group first. `source`
-/// says of a group's first record where the fact comes from.
+/// Nothing when all values, one for each record, are the same; otherwise who says what, the largest group first.
+/// `source` says of a group's first record where the value comes from.
 [[nodiscard]] inline std::optional<Finding> compare(const RecordRefs& records, std::string_view what,
-                                                    const FactOf& fact, std::string_view advice,
-                                                    const FactOf& source = {}) {
-    if (records.empty()) return std::nullopt;
-    const std::string first = fact(*records.front());
-    if (std::ranges::all_of(records, [&](const Record* record) { return fact(*record) == first; })) return std::nullopt;
+                                                    const std::vector<std::string>& values, std::string_view advice,
+                                                    FactOf source = nullptr) {
     std::map<std::string, RecordRefs> groups;
-    for (const Record* record : records) groups[fact(*record)].push_back(record);
-    std::vector<std::pair<std::string, RecordRefs>> sorted(groups.begin(), groups.end());
-    std::ranges::stable_sort(sorted, [](const auto& a, const auto& b) { return a.second.size() > b.second.size(); });
-    Finding finding{errc::disagreement, Stage::roll_call, fmt::format("ranks disagree on {}", what), {}};
-    for (const auto& [value, group] : sorted) {
-        const std::string from = source ? source(*group.front()) : std::string();
-        finding.text += fmt::format("\n  {}{}: {} {}", value.empty() ? "none" : value,
-                                    from.empty() ? from : fmt::format(", from {}", from),
-                                    group.size() == 1 ? "rank" : "ranks", process_list(group));
-        if (&group != &sorted.front().second)
+    for (std::size_t i = 0; i < records.size(); ++i) groups[values[i]].push_back(records[i]);
+    if (groups.size() < 2) return std::nullopt;
+    Finding finding{errc::disagreement, Stage::roll_call, format("ranks disagree on {}", {what}), {}};
+    for (bool first = true; !groups.empty(); first = false) {
+        auto largest = groups.begin();
+        for (auto each = groups.begin(); each != groups.end(); ++each)
+            if (each->second.size() > largest->second.size()) largest = each;
+        const auto& [value, group] = *largest;
+        const std::string from = source != nullptr ? source(*group.front()) : std::string();
+        finding.text += format("\n  {}{}: {} {}",
+                               {value.empty() ? "none" : value, from.empty() ? from : format(", from {}", {from}),
+                                group.size() == 1 ? "rank" : "ranks", process_list(group)});
+        if (!first)
             for (const Record* record : group) finding.ranks.push_back(record->rank);
+        groups.erase(largest);
     }
-    std::ranges::sort(finding.ranks);
-    finding.text += fmt::format("\n  do: {}", advice);
+    std::sort(finding.ranks.begin(), finding.ranks.end());
+    finding.text += format("\n  do: {}", {advice});
     return finding;
+}
+
+[[nodiscard]] inline std::optional<Finding> compare(const RecordRefs& records, std::string_view what, FactOf fact,
+                                                    std::string_view advice, FactOf source = nullptr) {
+    std::vector<std::string> values;
+    values.reserve(records.size());
+    for (const Record* record : records) values.push_back(fact(*record));
+    return compare(records, what, values, advice, source);
 }
 
 /// Ranks that no world of their own size has: launch() refuses them, so that these records come from something else.
@@ -119,9 +130,9 @@ using FactOf = std::function<std::string(const Record&)>;
         if (record->rank < 0 || record->rank >= record->world_size) strangers.push_back(record);
     if (strangers.empty()) return std::nullopt;
     return Finding{errc::disagreement, Stage::roll_call,
-                   fmt::format("somebody claims to be what is no rank of its world of {}: {}\n  do: look for another "
-                               "program that uses this address",
-                               strangers.front()->world_size, process_list(strangers)),
+                   format("somebody claims to be what is no rank of its world of {}: {}\n  do: look for another "
+                          "program that uses this address",
+                          {strangers.front()->world_size, process_list(strangers)}),
                    ranks_of(strangers)};
 }
 
@@ -136,13 +147,13 @@ using FactOf = std::function<std::string(const Record&)>;
         doubled.push_back(rank);
         std::vector<std::string> processes;
         for (const Record* record : claimants) processes.push_back(process_name(*record));
-        lines.push_back(fmt::format("rank {}: {}", rank, fmt::join(processes, ", ")));
+        lines.push_back(format("rank {}: {}", {rank, joined(processes, ", ")}));
     }
     if (doubled.empty()) return std::nullopt;
     return Finding{errc::duplicate_rank, Stage::roll_call,
-                   fmt::format("{} {} claimed by more than one process\n  {}\n  do: give every process a RANK of its "
-                               "own; end an earlier run that still uses this address",
-                               ranks_text(doubled), doubled.size() == 1 ? "is" : "are", fmt::join(lines, "\n  ")),
+                   format("{} {} claimed by more than one process\n  {}\n  do: give every process a RANK of its "
+                          "own; end an earlier run that still uses this address",
+                          {ranks_text(doubled), doubled.size() == 1 ? "is" : "are", joined(lines, "\n  ")}),
                    doubled};
 }
 
@@ -161,11 +172,11 @@ using FactOf = std::function<std::string(const Record&)>;
         return Finding{first->failure->code, first->failure->stage, first->failure->text, ranks_of(records)};
     Finding finding{errc::remote, first->failure->stage, "not all ranks came to the roll call in order", {}};
     for (const auto& [text, group] : groups) {
-        finding.text += fmt::format("\n  {} {} failed before it: {}", group.size() == 1 ? "rank" : "ranks",
-                                    process_list(group), indented(text));
+        finding.text += format("\n  {} {} failed before it: {}",
+                               {group.size() == 1 ? "rank" : "ranks", process_list(group), indented(text)});
         for (const Record* record : group) finding.ranks.push_back(record->rank);
     }
-    std::ranges::sort(finding.ranks);
+    std::sort(finding.ranks.begin(), finding.ranks.end());
     return finding;
 }
 
@@ -174,16 +185,17 @@ using FactOf = std::function<std::string(const Record&)>;
     std::map<std::string, RecordRefs> users;
     for (const Record* record : records)
         if (!record->exclusive.empty()) users[record->exclusive].push_back(record);
-    const auto shared = std::ranges::find_if(users, [](const auto& user) { return user.second.size() > 1; });
+    auto shared = users.begin();
+    while (shared != users.end() && shared->second.size() < 2) ++shared;
     if (shared == users.end()) return std::nullopt;
     const auto& [device, group] = *shared;
     Finding finding{errc::device, Stage::roll_call, {}, ranks_of(group)};
     finding.text = finding.ranks.size() == 2
-                       ? fmt::format("ranks {} and {} both", finding.ranks.front(), finding.ranks.back())
-                       : fmt::format("{} all", ranks_text(finding.ranks));
-    finding.text += fmt::format(" use GPU {} on host {}", device, group.front()->host);
+                       ? format("ranks {} and {} both", {finding.ranks.front(), finding.ranks.back()})
+                       : format("{} all", {ranks_text(finding.ranks)});
+    finding.text += format(" use GPU {} on host {}", {device, group.front()->host});
     for (const Record* record : group)
-        finding.text += fmt::format("\n  rank {} ({}): {}", record->rank, process_name(*record), record->device_source);
+        finding.text += format("\n  rank {} ({}): {}", {record->rank, process_name(*record), record->device_source});
     finding.text +=
         "\n  do: give every rank of a host a GPU of its own: a LOCAL_RANK of its own, or another "
         "CUDA_VISIBLE_DEVICES";
@@ -193,9 +205,8 @@ using FactOf = std::function<std::string(const Record&)>;
 /// The one thing to tell all ranks about those that are here: the first of the checks that fails, the likeliest cause
 /// of the others first. Nothing when all is well.
 [[nodiscard]] inline std::optional<Finding> examine(const RecordRefs& records) {
-    const auto text = [](int number) { return fmt::format("{}", number); };
     if (auto found = compare(
-            records, "the roll call protocol", [&](const Record& r) { return text(r.protocol); },
+            records, "the roll call protocol", [](const Record& r) { return std::to_string(r.protocol); },
             "build all ranks from one version of muster"))
         return found;
     if (auto found = compare(
@@ -203,7 +214,7 @@ using FactOf = std::function<std::string(const Record&)>;
             "build all ranks from one version of muster"))
         return found;
     if (auto found = compare(
-            records, "the world size", [&](const Record& r) { return text(r.world_size); },
+            records, "the world size", [](const Record& r) { return std::to_string(r.world_size); },
             "start all ranks with one world size; end an earlier run that still uses this address",
             [](const Record& r) { return r.launch_sources; }))
         return found;
@@ -220,15 +231,14 @@ using FactOf = std::function<std::string(const Record&)>;
     std::set<std::string> names;
     for (const Record* record : records)
         for (const auto& fact : record->must_equal) names.insert(fact.first);
-    for (const std::string& name : names)
-        if (auto found = compare(
-                records, name,
-                [&](const Record& r) {
-                    const auto fact = r.must_equal.find(name);
-                    return fact == r.must_equal.end() ? std::string() : fact->second;
-                },
-                fmt::format("make {} the same on all ranks", name)))
-            return found;
+    for (const std::string& name : names) {
+        std::vector<std::string> values;
+        for (const Record* record : records) {
+            const auto fact = record->must_equal.find(name);
+            values.push_back(fact == record->must_equal.end() ? std::string() : fact->second);
+        }
+        if (auto found = compare(records, name, values, format("make {} the same on all ranks", {name}))) return found;
+    }
     return find_shared_devices(records);
 }
 
@@ -237,44 +247,43 @@ using FactOf = std::function<std::string(const Record&)>;
     std::vector<int> missing;
     const auto here = ranks_of(present);
     for (int rank = 0; rank < world_size; ++rank)
-        if (!std::ranges::binary_search(here, rank)) missing.push_back(rank);
+        if (!std::binary_search(here.begin(), here.end(), rank)) missing.push_back(rank);
     return missing;
 }
 
 /// What to say when the time is up: who did not come, and of whom something was seen all the same.
 [[nodiscard]] inline Finding missing_ranks(int world_size, RecordRefs present, std::chrono::milliseconds timeout,
                                            const RecordRefs& seen = {}) {
-    std::ranges::sort(present, {}, &Record::rank);
+    sort_by_rank(present);
     const auto missing = absent(world_size, present);
     if (missing.empty())
         return {errc::timeout,
                 Stage::roll_call,
-                fmt::format("all {} ranks came, but not within {}: some had given up waiting when the last came\n  do: "
-                            "start the ranks closer together, or raise the timeout",
-                            world_size, duration_text(timeout)),
+                format("all {} ranks came, but not within {}: some had given up waiting when the last came\n  do: "
+                       "start the ranks closer together, or raise the timeout",
+                       {world_size, duration_text(timeout)}),
                 {}};
     return {errc::missing_ranks, Stage::roll_call,
-            fmt::format("{} of {} ranks did not arrive within {}: {}\n  arrived: {}{}\n  do: see whether the processes "
-                        "of {} were started, are still alive and can reach rank 0's address",
-                        missing.size(), world_size, duration_text(timeout), rank_list(missing),
-                        present.empty() ? "none" : process_list(present),
-                        seen.empty() ? std::string()
-                                     : fmt::format("\n  said hello, now or in an earlier run, but did not answer when "
-                                                   "called: {}",
-                                                   process_list(seen)),
-                        ranks_text(missing)),
+            format("{} of {} ranks did not arrive within {}: {}\n  arrived: {}{}\n  do: see whether the processes "
+                   "of {} were started, are still alive and can reach rank 0's address",
+                   {missing.size(), world_size, duration_text(timeout), rank_list(missing),
+                    present.empty() ? "none" : process_list(present),
+                    seen.empty() ? std::string()
+                                 : format("\n  said hello, now or in an earlier run, but did not answer when "
+                                          "called: {}",
+                                          {process_list(seen)}),
+                    ranks_text(missing)}),
             missing};
 }
 
 /// Ranks whose processes ended in the middle of init: rank 0's server saw their connections close.
 [[nodiscard]] inline Finding ended_ranks(int world_size, const RecordRefs& ended, Stage stage, std::string_view when) {
-    return {
-        errc::missing_ranks, stage,
-        fmt::format("{} of {} ranks ended without a word {}: {}\n  seen: the connection to rank 0's store closed\n  "
-                    "do: see the output and the exit code of the process, and the kernel's log where it may have "
-                    "been killed for want of memory",
-                    ended.size(), world_size, when, process_list(ended)),
-        ranks_of(ended)};
+    return {errc::missing_ranks, stage,
+            format("{} of {} ranks ended without a word {}: {}\n  seen: the connection to rank 0's store closed\n  "
+                   "do: see the output and the exit code of the process, and the kernel's log where it may have "
+                   "been killed for want of memory",
+                   {ended.size(), world_size, when, process_list(ended)}),
+            ranks_of(ended)};
 }
 
 } // namespace muster::inline v0_1::detail

@@ -3,14 +3,14 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
+#include <muster/core/text.hpp>
 #include <muster/store/connect.hpp>
 #include <muster/store/limits.hpp>
 #include <muster/store/printable.hpp>
 #include <muster/store/resolve.hpp>
 #include <muster/store/stream.hpp>
 #include <muster/store/wire.hpp>
-
-#include <fmt/format.h>
 
 #include <chrono>
 #include <concepts>
@@ -29,7 +29,7 @@ struct Act {
     std::string_view key = {};
 
     [[nodiscard]] std::string text() const {
-        return key.empty() ? std::string(verb) : fmt::format("{} {}", verb, printable(key));
+        return key.empty() ? std::string(verb) : format("{} {}", {verb, printable(key)});
     }
 };
 
@@ -87,7 +87,7 @@ public:
         if (stream_.is_open()) return;
         throw Error(errc::closed, Stage::store,
                     death_.empty() ? "this store was moved from"
-                                   : fmt::format("the store at {} cannot be used any more: {}", where_, death_));
+                                   : format("the store at {} cannot be used any more: {}", {where_, death_}));
     }
 
     /// Ready to send a request whose reply, if any, comes next.
@@ -95,7 +95,7 @@ public:
         require_alive();
         if (deadline.expired() || !settle(deadline))
             throw Error(errc::timeout, Stage::store,
-                        fmt::format("the deadline had passed before {} at the store {}", act.text(), where_));
+                        format("the deadline had passed before {} at the store {}", {act.text(), where_}));
     }
 
     void send(const RequestWriter& request, const Act& act, Deadline deadline) {
@@ -113,7 +113,7 @@ public:
     [[nodiscard]] std::string receive_value(const Act& act, Deadline deadline) {
         const auto size = receive<std::uint64_t>(act, deadline);
         if (size > max_grown_value_bytes)
-            broken(act, fmt::format("it announced a value of {} bytes; the most is {}", size, max_grown_value_bytes));
+            broken(act, format("it announced a value of {} bytes; the most is {}", {size, max_grown_value_bytes}));
         std::string value(static_cast<std::size_t>(size), '\0');
         receive(value.data(), value.size(), act, deadline);
         return value;
@@ -152,7 +152,7 @@ public:
     }
 
     [[noreturn]] void unexpected(const Act& act, char answer) {
-        broken(act, fmt::format("it answered {}", printable(std::string_view(&answer, 1))));
+        broken(act, format("it answered {}", {printable(std::string_view(&answer, 1))}));
     }
 
     [[noreturn]] void broken(const Act& act, const std::string& seen) {
@@ -214,9 +214,9 @@ private:
 
     [[noreturn]] void die(errc code, std::string_view advice, const Act& act, const std::string& seen) {
         stream_.close();
-        death_ = fmt::format("{}: {}", act.text(), seen);
+        death_ = format("{}: {}", {act.text(), seen});
         throw Error(code, Stage::store,
-                    fmt::format("lost the store at {} while {}\n  seen: {}\n  {}", where_, act.text(), seen, advice));
+                    format("lost the store at {} while {}\n  seen: {}\n  {}", {where_, act.text(), seen, advice}));
     }
 
     std::string host_;

@@ -3,12 +3,12 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
+#include <muster/core/text.hpp>
 #include <muster/store/fd.hpp>
 #include <muster/store/handshake.hpp>
 #include <muster/store/resolve.hpp>
 #include <muster/store/stream.hpp>
-
-#include <fmt/format.h>
 
 #include <netdb.h>
 #include <netinet/in.h>
@@ -17,7 +17,6 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -148,7 +147,7 @@ using Resolve = std::function<Resolution(Deadline)>;
     std::string last;
     for (;;) {
         const Resolution host = resolve_name(deadline);
-        if (!host.problem.empty()) last = fmt::format("the name cannot be resolved: {}", host.problem);
+        if (!host.problem.empty()) last = format("the name cannot be resolved: {}", {host.problem});
         if (!host.addresses.empty()) tried.clear();
         const Misfit* misfit = nullptr;
         std::string met;
@@ -160,7 +159,7 @@ using Resolve = std::function<Resolution(Deadline)>;
             ++attempts;
             const std::string name = to_string(host.addresses[i]);
             tried += (tried.empty() ? "" : ", ") + name;
-            last = fmt::format("{}: {}", name, attempt.problem);
+            last = format("{}: {}", {name, attempt.problem});
             if (attempt.misfit == nullptr) continue;
             misfit = attempt.misfit;
             met = last;
@@ -168,7 +167,7 @@ using Resolve = std::function<Resolution(Deadline)>;
         if (misfit != nullptr)
             throw Error(
                 errc::protocol, Stage::store,
-                fmt::format("what listens at {} {}\n  seen: {}\n  do: {}", where, misfit->what, met, misfit->advice));
+                format("what listens at {} {}\n  seen: {}\n  do: {}", {where, misfit->what, met, misfit->advice}));
         const auto left = std::chrono::duration_cast<Seconds>(deadline.remaining());
         std::this_thread::sleep_for(std::min(pause * jitter(random), left));
         pause = std::min(pause * 1.5, Seconds(1s));
@@ -176,19 +175,17 @@ using Resolve = std::function<Resolution(Deadline)>;
     }
     throw Error(
         errc::connection, Stage::store,
-        fmt::format("no store could be reached at {} within {:.1f} s\n  addresses: {}; tries: {}\n  last seen: "
-                    "{}\n  do: see whether the process that serves it (rank 0, or the launcher) runs there, and "
-                    "whether MASTER_ADDR and MASTER_PORT name it",
-                    where, Seconds(Deadline::Clock::now() - start).count(), tried.empty() ? "none" : tried, attempts,
-                    last));
+        format("no store could be reached at {} within {}\n  addresses: {}; tries: {}\n  last seen: "
+               "{}\n  do: see whether the process that serves it (rank 0, or the launcher) runs there, and "
+               "whether MASTER_ADDR and MASTER_PORT name it",
+               {where, seconds_text(Deadline::Clock::now() - start), tried.empty() ? "none" : tried, attempts, last}));
 }
 
 [[nodiscard]] inline Stream connect_store(const std::string& host, std::uint16_t port, Deadline deadline) {
     const std::string bare = bare_host(host);
     if (bare.empty() || port == 0)
-        throw Error(
-            errc::invalid_argument, Stage::store,
-            fmt::format("a store's address needs a host and a port that is not 0, got {}", host_port(bare, port)));
+        throw Error(errc::invalid_argument, Stage::store,
+                    format("a store's address needs a host and a port that is not 0, got {}", {host_port(bare, port)}));
     return connect_store(
         host_port(bare, port), [&](Deadline d) { return resolve(bare, port, d); }, deadline);
 }

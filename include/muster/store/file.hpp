@@ -3,6 +3,8 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
+#include <muster/core/text.hpp>
 #include <muster/store/concept.hpp>
 #include <muster/store/fd.hpp>
 #include <muster/store/file_chain.hpp>
@@ -12,8 +14,6 @@
 #include <muster/store/limits.hpp>
 #include <muster/store/printable.hpp>
 #include <muster/store/table.hpp>
-
-#include <fmt/format.h>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -124,10 +124,11 @@ public:
                 total = *result;
                 return;
             }
-            throw Error(errc::invalid_argument, Stage::store,
-                        fmt::format("cannot add {} to key {}: its value is {}, which is no decimal number of 64 bits "
-                                    "or too near the end of their range",
-                                    n, detail::printable(key), detail::printable(*table.find(key))));
+            throw Error(
+                errc::invalid_argument, Stage::store,
+                detail::format("cannot add {} to key {}: its value is {}, which is no decimal number of 64 bits "
+                               "or too near the end of their range",
+                               {n, detail::printable(key), detail::printable(*table.find(key))}));
         });
         return total;
     }
@@ -180,10 +181,10 @@ public:
         const auto start = Deadline::Clock::now();
         for (;;) {
             if (!wait(keys, deadline)) {
-                const std::chrono::duration<double> waited = Deadline::Clock::now() - start;
                 throw Error(errc::timeout, Stage::store,
-                            fmt::format("timed out after {:.1f} s waiting in the folder {} for {}", waited.count(),
-                                        path_.string(), detail::printable(keys)));
+                            detail::format("timed out after {} waiting in the folder {} for {}",
+                                           {detail::seconds_text(Deadline::Clock::now() - start), path_.string(),
+                                            detail::printable(keys)}));
             }
             std::vector<std::string> values;
             values.reserve(keys.size());
@@ -240,8 +241,8 @@ private:
 
     [[noreturn]] static void refuse_growth(std::string_view key) {
         throw Error(errc::invalid_argument, Stage::store,
-                    fmt::format("cannot append to key {}: a store's value never has more than {} bytes",
-                                detail::printable(key), max_grown_value_bytes));
+                    detail::format("cannot append to key {}: a store's value never has more than {} bytes",
+                                   {detail::printable(key), max_grown_value_bytes}));
     }
 
     void require_open() const {
@@ -251,17 +252,18 @@ private:
     void require_time(Deadline deadline) const {
         require_open();
         if (deadline.expired())
-            throw Error(errc::timeout, Stage::store,
-                        fmt::format("the deadline passed before the store in {} had done its work", path_.string()));
+            throw Error(
+                errc::timeout, Stage::store,
+                detail::format("the deadline passed before the store in {} had done its work", {path_.string()}));
     }
 
     [[nodiscard]] std::string in_folder(std::string_view name) const {
-        return fmt::format("{}/{}", path_.string(), name);
+        return detail::format("{}/{}", {path_.string(), name});
     }
 
     /// A name that no other process and no other object uses.
     [[nodiscard]] std::string fresh_name() {
-        return fmt::format("{}{}-{}-{}", detail::FileChain::fresh_prefix, writer_, ::getpid(), ++count_);
+        return detail::format("{}{}-{}-{}", {detail::FileChain::fresh_prefix, writer_, ::getpid(), ++count_});
     }
 
     [[nodiscard]] bool is_first(const detail::Fd& top) const {
@@ -277,10 +279,11 @@ private:
         detail::Fd top = detail::open_folder(AT_FDCWD, path_.string(), error);
         if (!top) detail::file_trouble("open the folder", path_.string(), error);
         if (!is_first(top))
-            throw Error(errc::connection, Stage::store,
-                        fmt::format("the folder {} was removed and made anew while a store was in use there\n  do: see "
-                                    "whether another job uses the same folder",
-                                    path_.string()));
+            throw Error(
+                errc::connection, Stage::store,
+                detail::format("the folder {} was removed and made anew while a store was in use there\n  do: see "
+                               "whether another job uses the same folder",
+                               {path_.string()}));
         return top;
     }
 
@@ -373,7 +376,7 @@ private:
     std::filesystem::path path_;
     detail::Fd folder_; ///< held open: the folder's number is not given to another one meanwhile
     std::random_device::result_type seed_ = std::random_device()();
-    std::string writer_ = fmt::format("{:08x}{:08x}", seed_, std::random_device()());
+    std::string writer_ = detail::hex(seed_, 8) + detail::hex(std::random_device()(), 8);
     std::minstd_rand random_{seed_};
     std::uint64_t count_ = 0;
     std::unordered_map<std::string, detail::FileMemory> memory_;

@@ -2,12 +2,11 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/store/fd.hpp>
 #include <muster/store/file_entry.hpp>
 #include <muster/store/file_io.hpp>
 #include <muster/store/printable.hpp>
-
-#include <fmt/format.h>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -111,9 +110,9 @@ public:
         const auto stopped = Clock::now() - looked_;
         if (linked && stopped > keep / 2)
             throw Error(errc::timeout, Stage::store,
-                        fmt::format("this process was stopped for {} s in the middle of a change of key {} in {}: "
-                                    "whether it counts is not known\n  do: begin anew",
-                                    std::chrono::ceil<std::chrono::seconds>(stopped).count(), printable(key_), path_));
+                        format("this process was stopped for {} s in the middle of a change of key {} in {}: "
+                               "whether it counts is not known\n  do: begin anew",
+                               {std::chrono::ceil<std::chrono::seconds>(stopped).count(), printable(key_), path_}));
         if (linked) memory_.number = after + 1;
         return linked;
     }
@@ -133,7 +132,7 @@ public:
                 else
                     (void)::unlinkat(folder_.get(), name.c_str(), 0);
             }
-            std::ranges::sort(old);
+            std::sort(old.begin(), old.end());
             for (const std::uint64_t each : old) (void)::unlinkat(folder_.get(), std::to_string(each).c_str(), 0);
         } catch (const std::exception&) {
             return; // another time
@@ -154,7 +153,7 @@ private:
         return number;
     }
 
-    [[nodiscard]] std::string file(std::uint64_t number) const { return fmt::format("{}/{}", path_, number); }
+    [[nodiscard]] std::string file(std::uint64_t number) const { return format("{}/{}", {path_, number}); }
 
     [[nodiscard]] bool exists(std::uint64_t number) const {
         if (::faccessat(folder_.get(), std::to_string(number).c_str(), F_OK, 0) == 0) return true;
@@ -184,8 +183,8 @@ private:
 
     [[noreturn]] void damaged(std::uint64_t number, const std::string& what) const {
         throw Error(errc::protocol, Stage::store,
-                    fmt::format("{} {}\n  do: give the store a folder to itself; remove this one when no job uses it",
-                                file(number), what));
+                    format("{} {}\n  do: give the store a folder to itself; remove this one when no job uses it",
+                           {file(number), what}));
     }
 
     [[nodiscard]] FileEntryHead head_of(const Fd& fd, std::uint64_t number, std::string_view bytes) const {
@@ -194,11 +193,10 @@ private:
         const auto head = FileEntryHead::parse(bytes);
         if (!head)
             damaged(number,
-                    fmt::format("was not written by this version of muster: it begins with {}", printable(bytes, 24)));
+                    format("was not written by this version of muster: it begins with {}", {printable(bytes, 24)}));
         if (size != head->file_size())
-            damaged(number,
-                    fmt::format("{}: it has {} of {} bytes", size < head->file_size() ? "is cut off" : "is too long",
-                                size, head->file_size()));
+            damaged(number, format("{}: it has {} of {} bytes",
+                                   {size < head->file_size() ? "is cut off" : "is too long", size, head->file_size()}));
         return *head;
     }
 
@@ -209,7 +207,7 @@ private:
         const std::string bytes = read_some(fd, file(number), 0, std::min(size, FileEntry::max_bytes));
         const FileEntryHead head = head_of(fd, number, bytes);
         if (bytes.size() != head.file_size())
-            damaged(number, fmt::format("is cut off: it has {} of {} bytes", bytes.size(), head.file_size()));
+            damaged(number, format("is cut off: it has {} of {} bytes", {bytes.size(), head.file_size()}));
         FileEntry entry;
         entry.kind = head.kind;
         entry.key = bytes.substr(head.line_size, head.key_size);
@@ -218,8 +216,8 @@ private:
         if (fnv1a(entry.bytes, fnv1a(entry.key)) != head.checksum)
             damaged(number, "is damaged: its checksum does not fit");
         if (entry.key != key_)
-            damaged(number, fmt::format("is of key {}, not of {}: their file names are alike", printable(entry.key),
-                                        printable(key_)));
+            damaged(number, format("is of key {}, not of {}: their file names are alike",
+                                   {printable(entry.key), printable(key_)}));
         return entry;
     }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <muster/core/format.hpp>
+#include <muster/core/text.hpp>
 #include <muster/store/file_name.hpp>
 #include <muster/store/limits.hpp>
-
-#include <fmt/format.h>
 
 #include <array>
 #include <charconv>
@@ -37,8 +37,9 @@ struct FileEntry {
     std::uint64_t total = 0; ///< length of the whole value with this change, as far as its writer knew
 
     [[nodiscard]] std::string encode() const {
-        return fmt::format("{} {} {} {} {} {:016x}\n{}\n{}", magic, kinds[static_cast<std::size_t>(kind)], key.size(),
-                           bytes.size(), total, fnv1a(bytes, fnv1a(key)), key, bytes);
+        return format("{} {} {} {} {} {}\n{}\n{}",
+                      {magic, kinds[static_cast<std::size_t>(kind)], key.size(), bytes.size(), total,
+                       hex(fnv1a(bytes, fnv1a(key)), 16), key, bytes});
     }
 };
 

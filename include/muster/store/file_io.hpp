@@ -2,9 +2,8 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/store/fd.hpp>
-
-#include <fmt/format.h>
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -40,7 +39,7 @@ namespace muster::inline v0_1::detail {
 /// Throws: Error(errc::connection) with the path, what the system says and what to do.
 [[noreturn]] inline void file_trouble(std::string_view act, const std::string& path, int error) {
     throw Error(errc::connection, Stage::store,
-                fmt::format("cannot {} {}: {}\n  do: {}", act, path, errno_text(error), file_advice(error)));
+                format("cannot {} {}: {}\n  do: {}", {act, path, errno_text(error), file_advice(error)}));
 }
 
 /// A folder, opened anew: on NFS that asks the server what is in it now.

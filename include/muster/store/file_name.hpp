@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <fmt/format.h>
+#include <muster/core/text.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -26,16 +26,18 @@ inline constexpr std::size_t max_file_name_bytes = 140;
 [[nodiscard]] inline std::string file_name(std::string_view text) {
     if (text.empty()) return "%";
     constexpr std::size_t hash_bytes = 18;
+    constexpr std::string_view digits = "0123456789ABCDEF";
     std::string name;
     std::size_t cut = 0; // the longest beginning of `name` that leaves room for the hash and ends between two bytes
     for (const char c : text) {
         const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
                            c == '_' || c == '+' || c == '=' || (c == '.' && !name.empty());
-        name += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+        const auto byte = static_cast<unsigned char>(c);
+        name += plain ? std::string(1, c) : std::string{'%', digits[byte >> 4], digits[byte & 15]};
         if (name.size() + hash_bytes <= max_file_name_bytes) cut = name.size();
     }
     if (name.size() <= max_file_name_bytes) return name;
-    return fmt::format("{}%~{:016x}", std::string_view(name).substr(0, cut), fnv1a(text));
+    return name.substr(0, cut) + "%~" + hex(fnv1a(text), 16);
 }
 
 } // namespace muster::inline v0_1::detail

@@ -2,11 +2,10 @@
 #pragma once
 
 #include <muster/core/deadline.hpp>
+#include <muster/core/format.hpp>
 #include <muster/store/printable.hpp>
 #include <muster/store/stream.hpp>
 #include <muster/store/wire.hpp>
-
-#include <fmt/format.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -58,12 +57,12 @@ struct Greeting {
         answer += byte;
         if (upper_half && byte != 0) { // no store has 2^32 keys
             answer += stream.pending();
-            return {Greeting::End::foreign, fmt::format("it sent {}", printable(answer))};
+            return {Greeting::End::foreign, format("it sent {}", {printable(answer)})};
         }
     }
     if (transfer) return {};
-    std::string seen = fmt::format("connected, but then: {}", to_string(transfer));
-    if (!answer.empty()) seen += fmt::format(", after {}", printable(answer));
+    std::string seen = format("connected, but then: {}", {to_string(transfer)});
+    if (!answer.empty()) seen += format(", after {}", {printable(answer)});
     return {transfer.end == Transfer::End::timeout ? Greeting::End::silent : Greeting::End::hung_up, std::move(seen)};
 }
 

@@ -2,9 +2,8 @@
 #pragma once
 
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/store/printable.hpp>
-
-#include <fmt/format.h>
 
 #include <cstddef>
 #include <span>
@@ -30,9 +29,9 @@ inline constexpr std::string_view will_mark = "@will/";
 
 inline void require_key(std::string_view key) {
     if (key.size() <= max_key_bytes) return;
-    throw Error(errc::invalid_argument, Stage::store,
-                fmt::format("a store's key has at most {} bytes, this one has {}: {}", max_key_bytes, key.size(),
-                            printable(key)));
+    throw Error(
+        errc::invalid_argument, Stage::store,
+        format("a store's key has at most {} bytes, this one has {}: {}", {max_key_bytes, key.size(), printable(key)}));
 }
 
 inline void require_keys(std::span<const std::string> keys) {
@@ -42,22 +41,22 @@ inline void require_keys(std::span<const std::string> keys) {
 inline void require_value_size(std::string_view key, std::string_view value) {
     if (value.size() <= max_value_bytes) return;
     throw Error(errc::invalid_argument, Stage::store,
-                fmt::format("a store's value has at most {} bytes, that of key {} has {}\n  do: store it in parts",
-                            max_value_bytes, printable(key), value.size()));
+                format("a store's value has at most {} bytes, that of key {} has {}\n  do: store it in parts",
+                       {max_value_bytes, printable(key), value.size()}));
 }
 
 inline void require_value(std::string_view key, std::string_view value) {
     if (value.empty())
         throw Error(errc::invalid_argument, Stage::store,
-                    fmt::format("the value of key {} is empty; a store cannot tell an empty value from an absent one",
-                                printable(key)));
+                    format("the value of key {} is empty; a store cannot tell an empty value from an absent one",
+                           {printable(key)}));
     require_value_size(key, value);
 }
 
 inline void require_pairs(std::span<const std::string> keys, std::span<const std::string> values) {
     if (keys.size() != values.size())
         throw Error(errc::invalid_argument, Stage::store,
-                    fmt::format("multi_set got {} keys, but {} values", keys.size(), values.size()));
+                    format("multi_set got {} keys, but {} values", {keys.size(), values.size()}));
     for (std::size_t i = 0; i < keys.size(); ++i) {
         require_key(keys[i]);
         require_value(keys[i], values[i]);

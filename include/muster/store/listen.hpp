@@ -3,10 +3,10 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
+#include <muster/core/text.hpp>
 #include <muster/store/fd.hpp>
 #include <muster/store/resolve.hpp>
-
-#include <fmt/format.h>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -48,7 +48,7 @@ struct Listener {
     address.size = sizeof address.storage;
     if (::getsockname(fd.get(), address.get(), &address.size) != 0)
         throw Error(errc::connection, Stage::store,
-                    fmt::format("the port of a socket cannot be read: {}", errno_text(errno)));
+                    format("the port of a socket cannot be read: {}", {errno_text(errno)}));
     return ntohs(address.family() == AF_INET6 ? reinterpret_cast<const sockaddr_in6*>(address.get())->sin6_port
                                               : reinterpret_cast<const sockaddr_in*>(address.get())->sin_port);
 }
@@ -69,7 +69,7 @@ struct Listener {
 /// Blocks: up to 30 seconds where `host` is a name and the name server does not answer.
 [[nodiscard]] inline Listener listen_on(const std::string& host, std::uint16_t port) {
     const std::string bare = bare_host(host);
-    const std::string where = bare.empty() ? fmt::format("port {} of all addresses", port) : host_port(bare, port);
+    const std::string where = bare.empty() ? format("port {} of all addresses", {port}) : host_port(bare, port);
     Resolution found;
     if (bare.empty()) {
         // Dual stack first; a host without IPv6 has IPv4 only.
@@ -80,9 +80,9 @@ struct Listener {
         found = resolve(bare, port, Deadline::after(std::chrono::seconds(30)));
         if (!found.problem.empty())
             throw Error(errc::connection, Stage::store,
-                        fmt::format("cannot serve a store at {}: the name cannot be resolved: {}\n  do: give an "
-                                    "address of this host, or an empty host for all it has",
-                                    where, found.problem));
+                        format("cannot serve a store at {}: the name cannot be resolved: {}\n  do: give an "
+                               "address of this host, or an empty host for all it has",
+                               {where, found.problem}));
     }
     int error = EAFNOSUPPORT;
     for (const Address& address : found.addresses) {
@@ -94,7 +94,7 @@ struct Listener {
         if (bare.empty() && error != EAFNOSUPPORT && error != EADDRNOTAVAIL) break;
     }
     throw Error(errc::connection, Stage::store,
-                fmt::format("cannot serve a store at {}: {}\n  do: {}", where, errno_text(error), bind_advice(error)));
+                format("cannot serve a store at {}: {}\n  do: {}", {where, errno_text(error), bind_advice(error)}));
 }
 
 } // namespace muster::inline v0_1::detail

@@ -3,11 +3,10 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/store/concept.hpp>
 #include <muster/store/limits.hpp>
 #include <muster/store/table.hpp>
-
-#include <fmt/format.h>
 
 #include <condition_variable>
 #include <cstddef>
@@ -59,10 +58,11 @@ public:
         const Access access = enter(deadline);
         const std::optional<std::int64_t> total = access->add(key, n);
         if (!total)
-            throw Error(errc::invalid_argument, Stage::store,
-                        fmt::format("cannot add {} to key {}: its value is {}, which is no decimal number of 64 bits "
-                                    "or too near the end of their range",
-                                    n, detail::printable(key), detail::printable(*access->find(key))));
+            throw Error(
+                errc::invalid_argument, Stage::store,
+                detail::format("cannot add {} to key {}: its value is {}, which is no decimal number of 64 bits "
+                               "or too near the end of their range",
+                               {n, detail::printable(key), detail::printable(*access->find(key))}));
         return *total;
     }
 
@@ -81,8 +81,8 @@ public:
         const Access access = enter(deadline);
         if (!access->append(key, value))
             throw Error(errc::invalid_argument, Stage::store,
-                        fmt::format("cannot append to key {}: a store's value never has more than {} bytes",
-                                    detail::printable(key), max_grown_value_bytes));
+                        detail::format("cannot append to key {}: a store's value never has more than {} bytes",
+                                       {detail::printable(key), max_grown_value_bytes}));
     }
 
     [[nodiscard]] std::vector<std::string> multi_get(std::span<const std::string> keys, Deadline deadline) {
@@ -92,7 +92,7 @@ public:
         do {
             if (!await(access, keys, deadline))
                 throw Error(errc::timeout, Stage::store,
-                            fmt::format("timed out waiting in the memory store for {}", detail::printable(keys)));
+                            detail::format("timed out waiting in the memory store for {}", {detail::printable(keys)}));
         } while (!access->contains_all(std::vector<std::string_view>(keys.begin(), keys.end())));
         std::vector<std::string> values;
         values.reserve(keys.size());

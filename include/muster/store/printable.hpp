@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <fmt/format.h>
+#include <muster/core/format.hpp>
+#include <muster/core/text.hpp>
 
 #include <cstddef>
 #include <span>
@@ -15,11 +16,11 @@ namespace muster::inline v0_1::detail {
     std::string text = "'";
     for (const char c : bytes.substr(0, most)) {
         if (c == '\'' || c == '\\')
-            text += fmt::format("\\{}", c);
+            text += format("\\{}", {c});
         else if (c >= ' ' && c <= '~')
             text += c;
         else
-            text += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+            text += "\\x" + hex(static_cast<unsigned char>(c), 2);
     }
     text += bytes.size() > most ? "...'" : "'";
     return text;
@@ -33,7 +34,7 @@ namespace muster::inline v0_1::detail {
         if (!text.empty()) text += ", ";
         text += printable(std::string_view(key));
     }
-    if (keys.size() > most) text += fmt::format(", ... ({} in all)", keys.size());
+    if (keys.size() > most) text += format(", ... ({} in all)", {keys.size()});
     return text;
 }
 

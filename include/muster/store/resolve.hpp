@@ -2,10 +2,8 @@
 #pragma once
 
 #include <muster/core/deadline.hpp>
-#include <muster/core/text.hpp>
+#include <muster/core/format.hpp>
 #include <muster/store/thread.hpp>
-
-#include <fmt/format.h>
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -22,7 +20,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -123,7 +120,7 @@ struct Resolution {
             request->done.notify_one();
         }).detach();
     } catch (const std::system_error& error) {
-        return {{}, fmt::format("no thread to look it up: {}", error.what())};
+        return {{}, format("no thread to look it up: {}", {error.what()})};
     }
     std::unique_lock lock(request->mutex);
     if (!request->done.wait_until(lock, deadline.at(), [&] { return request->finished; }))

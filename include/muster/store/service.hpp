@@ -3,11 +3,10 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/store/fd.hpp>
 #include <muster/store/peer.hpp>
 #include <muster/store/table.hpp>
-
-#include <fmt/format.h>
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -125,7 +124,7 @@ private:
 
     static Fd made(int fd, std::string_view what) {
         if (fd >= 0) return Fd(fd);
-        throw Error(errc::connection, Stage::store, fmt::format("cannot make {}: {}", what, errno_text(errno)));
+        throw Error(errc::connection, Stage::store, format("cannot make {}: {}", {what, errno_text(errno)}));
     }
 
     bool control(int operation, int fd, std::uint32_t events) noexcept {
@@ -137,7 +136,7 @@ private:
 
     void watch(int operation, int fd, std::uint32_t events) {
         if (!control(operation, fd, events))
-            throw Error(errc::connection, Stage::store, fmt::format("cannot watch a socket: {}", errno_text(errno)));
+            throw Error(errc::connection, Stage::store, format("cannot watch a socket: {}", {errno_text(errno)}));
     }
 
     [[nodiscard]] Deadline next_look() const noexcept {

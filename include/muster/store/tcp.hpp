@@ -3,6 +3,8 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
+#include <muster/core/text.hpp>
 #include <muster/store/batches.hpp>
 #include <muster/store/channel.hpp>
 #include <muster/store/concept.hpp>
@@ -10,8 +12,6 @@
 #include <muster/store/limits.hpp>
 #include <muster/store/printable.hpp>
 #include <muster/store/wire.hpp>
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
@@ -187,7 +187,7 @@ public:
         const Act act{"counting the keys"};
         channel().send(Request(Opcode::num_keys), act, deadline);
         const auto n = channel().receive<std::int64_t>(act, deadline);
-        if (n < 0) channel().broken(act, fmt::format("it counted {}", n));
+        if (n < 0) channel().broken(act, detail::format("it counted {}", {n}));
         return n;
     }
 
@@ -233,10 +233,10 @@ private:
     void require_present(std::span<const std::string> keys, Deadline deadline) {
         const auto start = Deadline::Clock::now();
         if (wait(keys, deadline)) return;
-        const std::chrono::duration<double> waited = Deadline::Clock::now() - start;
-        throw Error(errc::timeout, Stage::store,
-                    fmt::format("timed out after {:.1f} s waiting at the store {} for {}", waited.count(), address(),
-                                detail::printable(keys)));
+        throw Error(
+            errc::timeout, Stage::store,
+            detail::format("timed out after {} waiting at the store {} for {}",
+                           {detail::seconds_text(Deadline::Clock::now() - start), address(), detail::printable(keys)}));
     }
 
     detail::Channel channel_;

@@ -3,11 +3,10 @@
 
 #include <muster/core/deadline.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/store/listen.hpp>
 #include <muster/store/service.hpp>
 #include <muster/store/thread.hpp>
-
-#include <fmt/format.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -74,7 +73,7 @@ private:
             return detail::start_thread([&service] { service.run(); });
         } catch (const std::system_error& error) {
             throw Error(errc::connection, Stage::store,
-                        fmt::format("cannot start the thread of a store server: {}", error.what()));
+                        detail::format("cannot start the thread of a store server: {}", {error.what()}));
         }
     }
 

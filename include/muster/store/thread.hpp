@@ -3,6 +3,7 @@
 
 #include <signal.h>
 
+#include <functional>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -11,8 +12,7 @@ namespace muster::inline v0_1::detail {
 
 /// A thread that takes none of the program's signals: they are for the program's own threads.
 /// Throws: std::system_error when it cannot be started.
-template <class Body>
-[[nodiscard]] std::thread start_thread(Body&& body) {
+[[nodiscard]] inline std::thread start_thread(std::function<void()> body) {
     struct Blocked {
         sigset_t old{};
         Blocked() {
@@ -26,7 +26,7 @@ template <class Body>
         ~Blocked() { (void)::pthread_sigmask(SIG_SETMASK, &old, nullptr); } // what was set before can be set again
     };
     const Blocked blocked; // a thread begins with the mask of the one that starts it
-    return std::thread(std::forward<Body>(body));
+    return std::thread(std::move(body));
 }
 
 } // namespace muster::inline v0_1::detail

@@ -2,8 +2,7 @@
 #pragma once
 
 #include <muster/core/error.hpp>
-
-#include <fmt/format.h>
+#include <muster/core/format.hpp>
 
 namespace muster::inline v0_1::detail {
 
@@ -12,7 +11,7 @@ namespace muster::inline v0_1::detail {
 [[noreturn]] inline void raise_unreachable(const Error& error, int rank) {
     if (error.code() != errc::connection) throw error;
     throw Error(errc::missing_ranks, Stage::rendezvous,
-                fmt::format("rank 0, which serves the store, did not arrive: {}", error.text()), {rank, {0}, false});
+                format("rank 0, which serves the store, did not arrive: {}", {error.text()}), {rank, {0}, false});
 }
 
 } // namespace muster::inline v0_1::detail

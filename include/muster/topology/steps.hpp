@@ -3,6 +3,7 @@
 
 #include <muster/topology/row_major.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <vector>
@@ -34,7 +35,8 @@ constexpr std::vector<Steps> steps_along(const std::array<bool, N>& chosen, cons
         }
         stride *= extents[axis];
     }
-    return {steps.rbegin(), steps.rend()};
+    std::reverse(steps.begin(), steps.end());
+    return steps;
 }
 
 } // namespace muster::inline v0_1::detail

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <muster/core/format.hpp>
 #include <muster/topology/axis.hpp>
 #include <muster/topology/static_checks.hpp>
 #include <muster/topology/topology.hpp>
 #include <muster/training/concept.hpp>
-
-#include <fmt/format.h>
 
 #include <concepts>
 #include <cstdint>
@@ -45,7 +44,7 @@ template <AxisTag... Sharded, class Mesh, AxisTag... Tags, int... Extent>
 [[nodiscard]] std::string coordinate_text(const Mesh& mesh, const Topology<Axis<Tags, Extent>...>&) {
     std::string text;
     const auto add = [&](bool wanted, std::string_view name, int coordinate) {
-        if (wanted) text += fmt::format("-{}{}", name, coordinate);
+        if (wanted) text += format("-{}{}", {name, coordinate});
     };
     (add(sizeof...(Sharded) == 0 || times_among<Tags, Sharded...> > 0, Tags::name, mesh.template coordinate<Tags>()),
      ...);
@@ -59,9 +58,9 @@ template <AxisTag... Sharded, class Mesh, AxisTag... Tags, int... Extent>
 template <AxisTag... Sharded, class Mesh>
 requires MeshWith<Mesh, Sharded...>
 [[nodiscard]] std::string checkpoint_name(const Mesh& mesh, const CheckpointName& name = {}) {
-    const std::string step = name.step ? fmt::format("-step{}", *name.step) : std::string();
-    return fmt::format("{}{}{}{}", name.prefix, step, detail::coordinate_text<Sharded...>(mesh, mesh.topology()),
-                       name.extension);
+    const std::string step = name.step ? detail::format("-step{}", {*name.step}) : std::string();
+    return detail::format(
+        "{}{}{}{}", {name.prefix, step, detail::coordinate_text<Sharded...>(mesh, mesh.topology()), name.extension});
 }
 
 } // namespace muster::inline v0_1

@@ -5,10 +5,9 @@
 #include <muster/comm/concept.hpp>
 #include <muster/comm/operands.hpp>
 #include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
 #include <muster/core/text.hpp>
 #include <muster/training/digest.hpp>
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -47,9 +46,9 @@ struct Holders {
     constexpr std::size_t most = 8;
     std::string text;
     for (std::size_t i = 0; i < std::min(most, all.size()); ++i)
-        text += fmt::format("\n  {}: {} bytes, hash {:016x}", ranks_text(all[i].ranks), all[i].digest.bytes,
-                            all[i].digest.hash);
-    return all.size() > most ? text + fmt::format("\n  and {} more", all.size() - most) : text;
+        text += format("\n  {}: {} bytes, hash {}",
+                       {ranks_text(all[i].ranks), all[i].digest.bytes, hex(all[i].digest.hash, 16)});
+    return all.size() > most ? text + format("\n  and {} more", {all.size() - most}) : text;
 }
 
 /// Throws when not all ranks have one digest: it is about the ranks that differ from the most.
@@ -64,11 +63,11 @@ inline void refuse_differing(std::span<const Digest> digests, std::span<const in
         if (&each != &*most) others.insert(others.end(), each.ranks.begin(), each.ranks.end());
     std::sort(others.begin(), others.end());
     throw Error(errc::disagreement, Stage::communicator,
-                fmt::format("{} is not the same on {}, which must hold replicas: {} {} from {}{}\n  do: see that it "
-                            "starts with the same values on all of them, or broadcast it, and that every update of it "
-                            "is averaged over them",
-                            what, ranks_text({ranks.begin(), ranks.end()}), ranks_text(others),
-                            others.size() == 1 ? "differs" : "differ", ranks_text(most->ranks), holders_text(all)),
+                format("{} is not the same on {}, which must hold replicas: {} {} from {}{}\n  do: see that it "
+                       "starts with the same values on all of them, or broadcast it, and that every update of it "
+                       "is averaged over them",
+                       {what, ranks_text({ranks.begin(), ranks.end()}), ranks_text(others),
+                        others.size() == 1 ? "differs" : "differ", ranks_text(most->ranks), holders_text(all)}),
                 {.rank = self, .ranks = others});
 }
 
@@ -84,9 +83,9 @@ inline void refuse_equal(std::span<const Digest> digests, std::span<const int> r
     if (doubled.empty()) return;
     std::sort(doubled.begin(), doubled.end());
     throw Error(errc::disagreement, Stage::communicator,
-                fmt::format("{} is the same on {}\n  group: {}, which must hold different shards of it\n  do: see that "
-                            "every rank fills or loads the shard of its own coordinate",
-                            what, same, ranks_text({ranks.begin(), ranks.end()})),
+                format("{} is the same on {}\n  group: {}, which must hold different shards of it\n  do: see that "
+                       "every rank fills or loads the shard of its own coordinate",
+                       {what, same, ranks_text({ranks.begin(), ranks.end()})}),
                 {.rank = self, .ranks = doubled});
 }
 

@@ -4,6 +4,8 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <chrono>
+#include <string>
+#include <vector>
 
 using namespace muster::detail;
 using namespace std::chrono_literals;
@@ -23,7 +25,21 @@ TEST_CASE("groups along an axis") {
     CHECK(group_text({0, 4, 8, 12, 16}) == "[0 4 .. 16]");
 }
 
+TEST_CASE("lists, digits and columns") {
+    CHECK(joined(std::vector<std::string>{"a", "", "b"}, ", ") == "a, , b");
+    CHECK(joined(std::vector<int>{3, -1}, " ") == "3 -1");
+    CHECK(joined(std::vector<int>{}, " ").empty());
+    CHECK(hex(0xAB, 2) == "ab");
+    CHECK(hex(0xFEDCBA9876543210U, 16) == "fedcba9876543210");
+    CHECK(hex(10, 8) == "0000000a");
+    CHECK(padded("tp", 4) == "tp  ");
+    CHECK(padded("long", 2) == "long");
+}
+
 TEST_CASE("durations") {
+    CHECK(seconds_text(1234ms) == "1.2 s");
+    CHECK(seconds_text(0ms) == "0.0 s");
+    CHECK(seconds_text(std::chrono::duration<double>(59.96)) == "60.0 s");
     CHECK(duration_text(30s) == "30 s");
     CHECK(duration_text(1500ms) == "1.5 s");
     CHECK(duration_text(5ms) == "0.005 s");
