@@ -3,8 +3,10 @@
 
 A file that includes the header is compiled in turns with its baseline, a file that includes what the header reaches of
 other libraries, the standard's and the system's, and no more. `seconds` is the processor time of the compiler, median of
-the rounds; `lines` what is left of them all after preprocessing.
+the rounds; `lines` what is left of them all after preprocessing. `precompiled_seconds` is the same file's time where the
+umbrella has been compiled once for all files (g++, -x c++-header).
 """
+import copy
 import json
 import os
 import pathlib
@@ -46,7 +48,9 @@ class Compiler:
         flags = [flag for entry in database
                  for flag in self.folders(build / "compile_commands.json", entry["file"])]
         self.flags = ["-std=c++20", f"-I{ROOT / 'include'}", *(f for flag in dict.fromkeys(flags) for f in ("-isystem", flag))]
+        self.is_gcc = "Free Software Foundation" in subprocess.check_output([self.name, "--version"], text=True)
         self.folder = folder
+        self.first = []
 
     @staticmethod
     def folders(database, unit):
@@ -57,7 +61,17 @@ class Compiler:
     def command(self, text, more):
         unit = pathlib.Path(self.folder) / "unit.cpp"
         unit.write_text(text)
-        return [self.name, *self.flags, *more, str(unit)]
+        return [self.name, *self.first, *self.flags, *more, str(unit)]
+
+    def precompiled(self, header):
+        """This compiler with the header compiled already, in a folder that it looks into before others."""
+        done = pathlib.Path(self.folder) / f"{header}.gch"
+        done.parent.mkdir(exist_ok=True)
+        subprocess.run([self.name, *self.flags, "-w", "-x", "c++-header", ROOT / "include" / header, "-o", done],
+                       check=True, timeout=600)
+        with_it = copy.copy(self)
+        with_it.first = [f"-I{self.folder}"]
+        return with_it
 
     def call(self, text, more):
         done = subprocess.run(self.command(text, more), capture_output=True, text=True, check=False, timeout=600)
@@ -89,7 +103,7 @@ def measure(compiler, header, baseline, more=()):
     texts = [includes([f"<{header}>"]), includes(baseline)]
     rounds = [[compiler.seconds(text, more) for text in texts] for _ in range(ROUNDS)]
     seconds, floor = (statistics.median(column) for column in zip(*rounds))
-    return {
+    row = {
         "bench": "compile",
         "header": header,
         "seconds": round(seconds, 3),
@@ -98,6 +112,10 @@ def measure(compiler, header, baseline, more=()):
         "lines": compiler.lines(texts[0], more),
         "baseline_lines": compiler.lines(texts[1], more),
     }
+    if header.removeprefix("muster/") in UMBRELLAS and compiler.is_gcc:
+        precompiled = compiler.precompiled(header)
+        row["precompiled_seconds"] = round(statistics.median(precompiled.seconds(texts[0], more) for _ in range(ROUNDS)), 3)
+    return row
 
 
 def measure_all(compiler, torch):

@@ -9,9 +9,8 @@
 #include <string_view>
 #include <type_traits>
 
-// fmt::format is a template of the types of its arguments. With the hundreds of texts here, that was a third of what
-// the library's own code cost the compiler, in every file that includes it. These texts hold strings and whole numbers
-// only.
+// Every call of fmt::format with other types is compiled anew, in every file that includes the library: hundreds here.
+// These texts hold only strings and whole numbers.
 namespace muster::inline v0_1::detail {
 
 /// A string or a whole number, to stand in a text. It refers to the string.
