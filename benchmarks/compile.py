@@ -6,7 +6,7 @@ other libraries, the standard's and the system's, and no more. `seconds` is the 
 the rounds; `lines` what is left of them all after preprocessing. `precompiled_seconds` is the same file's time where the
 umbrella has been compiled once for all files (g++, -x c++-header).
 """
-import copy
+import contextlib
 import json
 import os
 import pathlib
@@ -48,9 +48,9 @@ class Compiler:
         flags = [flag for entry in database
                  for flag in self.folders(build / "compile_commands.json", entry["file"])]
         self.flags = ["-std=c++20", f"-I{ROOT / 'include'}", *(f for flag in dict.fromkeys(flags) for f in ("-isystem", flag))]
-        self.is_gcc = "Free Software Foundation" in subprocess.check_output([self.name, "--version"], text=True)
+        self.flags[:0] = [f"-I{folder}"]  # where precompiled() puts its header
+        self.is_gcc = "Free Software" in subprocess.check_output([self.name, "--version"], text=True, timeout=60)
         self.folder = folder
-        self.first = []
 
     @staticmethod
     def folders(database, unit):
@@ -61,17 +61,17 @@ class Compiler:
     def command(self, text, more):
         unit = pathlib.Path(self.folder) / "unit.cpp"
         unit.write_text(text)
-        return [self.name, *self.first, *self.flags, *more, str(unit)]
+        return [self.name, *self.flags, *more, str(unit)]
 
+    @contextlib.contextmanager
     def precompiled(self, header):
-        """This compiler with the header compiled already, in a folder that it looks into before others."""
+        """While it lasts, the header is there as g++ has compiled it already."""
         done = pathlib.Path(self.folder) / f"{header}.gch"
         done.parent.mkdir(exist_ok=True)
         subprocess.run([self.name, *self.flags, "-w", "-x", "c++-header", ROOT / "include" / header, "-o", done],
                        check=True, timeout=600)
-        with_it = copy.copy(self)
-        with_it.first = [f"-I{self.folder}"]
-        return with_it
+        yield
+        done.unlink()
 
     def call(self, text, more):
         done = subprocess.run(self.command(text, more), capture_output=True, text=True, check=False, timeout=600)
@@ -113,8 +113,9 @@ def measure(compiler, header, baseline, more=()):
         "baseline_lines": compiler.lines(texts[1], more),
     }
     if header.removeprefix("muster/") in UMBRELLAS and compiler.is_gcc:
-        precompiled = compiler.precompiled(header)
-        row["precompiled_seconds"] = round(statistics.median(precompiled.seconds(texts[0], more) for _ in range(ROUNDS)), 3)
+        with compiler.precompiled(header):
+            rounds = [compiler.seconds(texts[0], more) for _ in range(ROUNDS)]
+        row["precompiled_seconds"] = round(statistics.median(rounds), 3)
     return row
 
 

@@ -6,10 +6,12 @@
 // CASE BOOLEAN: deleted
 // CASE FLOATING_POINT: Value
 #include <muster/core/format.hpp>
+#include <muster/core/text.hpp>
 
 #include <string>
 
 using muster::detail::format;
+using muster::detail::hex;
 
 #ifdef TOO_FEW
 inline std::string few(int rank) { return format("rank {} of {}", {rank}); }
@@ -24,9 +26,9 @@ inline std::string many(int rank) { return format("rank {}", {rank}); }
 #endif
 
 #ifdef PLACE_WITH_A_FORMAT
-inline std::string place(int rank) { return format("rank {:02x}", {rank}); }
+inline std::string place(unsigned byte) { return format("byte {:02x}", {byte}); }
 #else
-inline std::string place(int rank) { return format("rank {}", {rank}); }
+inline std::string place(unsigned byte) { return format("byte {}", {hex(byte, 2)}); }
 #endif
 
 #ifdef BRACE_ALONE

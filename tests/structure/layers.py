@@ -37,7 +37,7 @@ STANDARD = set("""
     cassert cctype cerrno cfenv cfloat cinttypes climits clocale cmath csetjmp csignal cstdarg cstddef cstdint cstdio
     cstdlib cstring ctime cuchar cwchar cwctype
 """.split())
-SYSTEM = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*\.h")  # POSIX and Linux
+SYSTEM = re.compile(r"((arpa|linux|net|netinet|sys)/)?[a-z0-9_]+\.h")  # POSIX and Linux
 
 
 def layer_of(name):
@@ -173,6 +173,7 @@ BAD = [
     ({"mesh/mesh.hpp": header_text("MACRO")}, "not of the form"),
     ({"mesh/mesh.hpp": header_text("<muster/topology/gone.hpp>")}, "does not exist"),
     ({"mesh/mesh.hpp": header_text("<boost/any.hpp>")}, "a known library's"),
+    ({"mesh/mesh.hpp": header_text("<absl/strings.h>")}, "a known library's"),
     ({"other/thing.hpp": header_text()}, "stands in no layer"),
     ({"topology/axis.hpp": header_text("<muster/core/format.hpp>")}, "the standard library only"),
     ({"mesh/mesh.hpp": header_text("<fmt/ranges.h>")}, "only core/format.hpp may include"),

@@ -37,10 +37,8 @@ inline std::vector<int> members_of(std::span<const SplitWish> wishes, int color)
     for (std::size_t i = 0; i < wishes.size(); ++i) {
         if (wishes[i].color == color) members.push_back(static_cast<int>(i));
     }
-    std::sort(members.begin(), members.end(), [&](int a, int b) {
-        const int key_a = wishes[static_cast<std::size_t>(a)].key;
-        const int key_b = wishes[static_cast<std::size_t>(b)].key;
-        return key_a != key_b ? key_a < key_b : a < b;
+    std::stable_sort(members.begin(), members.end(), [&](int a, int b) {
+        return wishes[static_cast<std::size_t>(a)].key < wishes[static_cast<std::size_t>(b)].key;
     });
     return members;
 }

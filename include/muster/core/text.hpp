@@ -26,12 +26,9 @@ namespace muster::inline v0_1::detail {
 
 /// "0 1 2".
 [[nodiscard]] inline std::string joined(std::span<const int> numbers, std::string_view between) {
-    std::string text;
-    for (const int& number : numbers) {
-        if (&number != numbers.data()) text += between;
-        text += std::to_string(number);
-    }
-    return text;
+    std::vector<std::string> parts;
+    for (const int number : numbers) parts.push_back(std::to_string(number));
+    return joined(parts, between);
 }
 
 /// So many digits, lower case; the lowest of the number.

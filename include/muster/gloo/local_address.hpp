@@ -13,9 +13,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -57,21 +57,22 @@ namespace muster::inline v0_1::detail {
     }
     const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> list(found, &::freeifaddrs);
     std::string v6;
-    std::vector<std::string> usable;
+    std::set<std::string> usable;
     for (const ifaddrs* one = found; one != nullptr; one = one->ifa_next) {
         if (one->ifa_addr == nullptr || (one->ifa_flags & IFF_UP) == 0) continue;
         const int family = one->ifa_addr->sa_family;
         if (family != AF_INET && family != AF_INET6) continue;
-        if (std::find(usable.begin(), usable.end(), one->ifa_name) == usable.end()) usable.emplace_back(one->ifa_name);
+        usable.insert(one->ifa_name);
         if (one->ifa_name != name) continue;
         if (family == AF_INET) return numeric_address(one->ifa_addr, sizeof(sockaddr_in));
         if (v6.empty()) v6 = numeric_address(one->ifa_addr, sizeof(sockaddr_in6));
     }
     if (!v6.empty()) return v6;
-    throw Error(errc::connection, Stage::communicator,
-                format("Gloo cannot use the interface {}: it is none of this host that is up and has an IP "
-                       "address; these are: {}",
-                       {name, usable.empty() ? "none" : joined(usable, ", ")}));
+    throw Error(
+        errc::connection, Stage::communicator,
+        format("Gloo cannot use the interface {}: it is none of this host that is up and has an IP "
+               "address; these are: {}",
+               {name, usable.empty() ? "none" : joined(std::vector<std::string>(usable.begin(), usable.end()), ", ")}));
 }
 
 } // namespace muster::inline v0_1::detail

@@ -48,9 +48,7 @@ template <class... Chosen, AxisTag... Tags, int... Extent>
 
 /// The whole world as one group.
 [[nodiscard]] inline GroupShape world_shape(int world_size, int rank) {
-    GroupShape shape{std::string(World::name), steps_along(std::array{true}, std::array{world_size}), {}, rank};
-    for (int each = 0; each < world_size; ++each) shape.ranks.push_back(each);
-    return shape;
+    return group_shape<World>(Topology<Axis<World>>::for_world(world_size), rank);
 }
 
 } // namespace detail

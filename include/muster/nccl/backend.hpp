@@ -92,8 +92,7 @@ public:
         auto facts = variables_;
         facts["the version of NCCL"] = detail::nccl_version_text(library_);
         facts["the settings in Options::nccl"] = detail::settings_text(options_.nccl);
-        facts["the number of NCCL's roots (NcclOptions::ranks_per_root, NCCL_COMM_ID)"] =
-            detail::format("{}", {roots_});
+        facts["the number of NCCL's roots (NcclOptions::ranks_per_root, NCCL_COMM_ID)"] = std::to_string(roots_);
         return facts;
     }
 

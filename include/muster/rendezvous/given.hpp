@@ -28,7 +28,7 @@ struct Given {
         if (given.rank.value_or(launch.rank) == launch.rank &&
             given.world_size.value_or(launch.world_size) == launch.world_size)
             return launch;
-        const auto text = [](std::optional<int> number) { return number ? format("{}", {*number}) : "-"; };
+        const auto text = [](std::optional<int> number) { return number ? std::to_string(*number) : "-"; };
         throw Error(
             errc::invalid_launch, Stage::launch,
             format("only one of rank and world size was given, and it contradicts the launcher\n  given: "

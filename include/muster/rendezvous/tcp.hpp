@@ -55,11 +55,11 @@ struct TcpRendezvous {
         if (!one_host && (launch.rank != 0 || !on_serving))
             throw Error(
                 errc::invalid_launch, Stage::rendezvous,
-                detail::format("port 0 at {} cannot be told to ranks on other hosts\n  seen: world size {}, ranks on "
-                               "this host: {}\n  do: give a port; or let rank 0 tell the others the one that it gets "
-                               "(TcpRendezvous::on_serving)",
-                               {host, launch.world_size,
-                                launch.local_size ? detail::format("{}", {*launch.local_size}) : "not known"}),
+                detail::format(
+                    "port 0 at {} cannot be told to ranks on other hosts\n  seen: world size {}, ranks on "
+                    "this host: {}\n  do: give a port; or let rank 0 tell the others the one that it gets "
+                    "(TcpRendezvous::on_serving)",
+                    {host, launch.world_size, launch.local_size ? std::to_string(*launch.local_size) : "not known"}),
                 {launch.rank, {}, false});
         if (!one_host) return detail::meet_at_endpoint(launch, deadline, on_serving);
         return launch.rank == 0 ? serve_and_publish(launch, deadline) : find(launch, deadline);

@@ -59,8 +59,8 @@ template <AxisTag... Tags, int... Extent, class B>
     std::vector<std::vector<std::string>> rows{{"rank", "host", "process", "device", std::string(Tags::name)...}};
     (rows.front().push_back(detail::format("{} group", {Tags::name})), ...);
     for (const Record& record : mesh.records()) {
-        rows.push_back({detail::format("{}", {record.rank}), record.host, detail::format("{}", {record.pid}),
-                        record.device, detail::format("{}", {topology.template coordinate<Tags>(record.rank)})...});
+        rows.push_back({std::to_string(record.rank), record.host, std::to_string(record.pid), record.device,
+                        std::to_string(topology.template coordinate<Tags>(record.rank))...});
         (rows.back().push_back(detail::joined(topology.template group<Tags>(record.rank), " ")), ...);
     }
     return text + '\n' + detail::table_text(rows);

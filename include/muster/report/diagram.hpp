@@ -23,7 +23,7 @@ inline constexpr std::size_t diagram_width = 100;
 
 /// One node: its name and its ranks' cells, on as many lines as the width asks for, equally filled.
 [[nodiscard]] inline std::string node_text(const Layout& layout, std::size_t node, std::size_t name_width) {
-    const std::size_t digits = format("{}", {layout.coordinates.size() - 1}).size();
+    const std::size_t digits = std::to_string(layout.coordinates.size() - 1).size();
     const std::size_t cell = digits + layout.coordinates.back().size() + 6; // the last rank's are the longest
     const std::vector<int>& ranks = layout.ranks[node];
     const std::size_t room = std::max(diagram_width, name_width + cell + 4) - name_width - 4;

@@ -45,7 +45,7 @@ namespace detail {
     std::string list;
     for (std::size_t rank = 0; rank < payloads.size(); ++rank) {
         if (payloads[rank].empty()) continue;
-        Fields::put_text(list, format("{}", {rank}));
+        Fields::put_text(list, std::to_string(rank));
         Fields::put_text(list, payloads[rank]);
     }
     return list;
