@@ -13,7 +13,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
-from processes import (DIED, ERROR, LISTENING, SLOW_MACHINE, Failure, Group, ended_with_error, free_port,  # noqa: E402
+from processes import (AT_ONCE, DIED, ERROR, LISTENING, SLOW_MACHINE, Failure, Group, ended_with_error, free_port,  # noqa: E402
                        main, one_text, rank_process, require, until)
 
 worker = sys.argv[1]
@@ -241,4 +241,4 @@ if __name__ == "__main__":
         test.__name__.replace("_", " "): test for test in (
             all_well, world_of_one, missing_two, missing_rank_0, late_rank_is_waited_for, killed_at_any_store_operation,
             killed_at_any_moment, killed_once_formed, two_jobs, two_jobs_of_one_name, doubled_rank,
-            folder_that_is_removed, read_only_folder, no_folder)}))
+            folder_that_is_removed, read_only_folder, no_folder)}, at_once=AT_ONCE))

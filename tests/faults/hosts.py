@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import hosts  # noqa: E402
-from processes import (ERROR, LISTENING, SLOW_MACHINE, Group, clean_environment, ended_well, ended_with_error,  # noqa: E402
+from processes import (AT_ONCE, ERROR, LISTENING, SLOW_MACHINE, Group, clean_environment, ended_well, ended_with_error,  # noqa: E402
                        main, one_text, require)
 
 worker = sys.argv[1]
@@ -202,4 +202,4 @@ if __name__ == "__main__":
     sys.exit(main({test.__name__.replace("_", " "): test for test in (
         ipv4, ipv6, folder, slow_and_lossy_line, host_that_is_missing, host_of_rank_0_that_is_missing,
         host_that_does_not_answer, line_that_is_cut_in_the_roll_call, line_that_is_cut_while_connecting,
-        name_of_two_families, name_that_is_known_late, name_that_nobody_knows)}))
+        name_of_two_families, name_that_is_known_late, name_that_nobody_knows)}, at_once=AT_ONCE))

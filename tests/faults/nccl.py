@@ -10,7 +10,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from hosts import Hosts, can_make_hosts, ip  # noqa: E402
-from processes import (DIED, LISTENING, Group, clean_environment, ended_with_error, free_port, main,  # noqa: E402
+from processes import (AT_ONCE, DIED, LISTENING, Group, clean_environment, ended_with_error, free_port, main,  # noqa: E402
                        one_text, rank_process, require)
 
 worker = sys.argv[1]
@@ -317,4 +317,4 @@ if __name__ == "__main__":
             killed_during_a_collective, few_open_files, setting_that_the_environment_beats,
             *([interface_that_the_others_cannot_reach] if can_make_hosts() else []), abort_that_hangs, abort_that_fails, told_to_block, told_to_block_by_a_file,
             another_version_on_one_rank, another_variable_on_one_rank, variable_on_one_rank_alone, library_that_is_too_old, old_library_on_one_rank, two_ranks_on_one_gpu,
-            two_ranks_on_one_gpu_as_asked, no_driver, fewer_gpus_than_ranks, gpu_that_cannot_be_taken)}))
+            two_ranks_on_one_gpu_as_asked, no_driver, fewer_gpus_than_ranks, gpu_that_cannot_be_taken)}, at_once=AT_ONCE))

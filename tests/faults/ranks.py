@@ -11,7 +11,7 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
-from processes import (DIED, ERROR, LISTENING, SLOW_MACHINE, Failure, Group, clean_environment,  # noqa: E402
+from processes import (AT_ONCE, DIED, ERROR, LISTENING, SLOW_MACHINE, Failure, Group, clean_environment,  # noqa: E402
                        ended_with_error, free_port, main, one_text, rank_process, require, until_said)
 
 worker, store_server = sys.argv[1:3]
@@ -392,4 +392,4 @@ if __name__ == "__main__":
             failed_connect_of_rank_0, stalled_after_a_late_start, killed_rank_0_while_the_axes_are_made, killed_at_connect,
             killed_at_any_store_operation, restart_on_a_dirty_store,
             restart_with_another_world_size, one_process_too_many, strangers_on_the_port,
-            something_else_on_the_port)}))
+            something_else_on_the_port)}, at_once=AT_ONCE))

@@ -16,7 +16,7 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
-from processes import (ERROR, LISTENING, SLOW_MACHINE, Group, ended_well, ended_with_error, free_port,  # noqa: E402
+from processes import (AT_ONCE, ERROR, LISTENING, SLOW_MACHINE, Group, ended_well, ended_with_error, free_port,  # noqa: E402
                        main, one_text, rank_process, require)
 
 worker = sys.argv[1]
@@ -327,4 +327,4 @@ if __name__ == "__main__":
         rank_0_stopped_and_continued_in_time, killed_after_its_hello, killed_while_it_connects, killed_at_each_place,
         rank_0_killed, rank_0_serves_until_all_have_closed, dies_before_the_others_close, one_world_after_another,
         port_scanner, thousand_silent_connections, garbage, half_a_message, lengths_without_end, server_that_echoes,
-        server_that_is_silent, server_that_hangs_up)}))
+        server_that_is_silent, server_that_hangs_up)}, at_once=AT_ONCE))

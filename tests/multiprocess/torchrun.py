@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
-from processes import Group, clean_environment, free_port, main, require, skip  # noqa: E402
+from processes import AT_ONCE, Group, clean_environment, free_port, main, require, skip  # noqa: E402
 
 worker = sys.argv[1]
 LIMIT = 100    # seconds; a run takes three or four, most of which Python needs to load torch
@@ -196,4 +196,4 @@ if __name__ == "__main__":
     for old in filter(None, os.environ.get("MUSTER_OLD_TORCH_PYTHONS", "").split(":")):
         TESTS |= of_old_torch(old)
     chosen = sys.argv[2:]
-    sys.exit(main({name: test for name, test in TESTS.items() if all(word in name for word in chosen)}))
+    sys.exit(main({name: test for name, test in TESTS.items() if all(word in name for word in chosen)}, at_once=AT_ONCE))

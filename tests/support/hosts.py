@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hosts of a test: network namespaces with addresses of their own, on one bridge. They go with the test."""
 
+import itertools
 import os
 import pathlib
 import shutil
@@ -42,9 +43,12 @@ class Host:
 class Hosts:
     """`with Hosts(2) as (near, far):`"""
 
+    made = itertools.count()
+
     def __init__(self, count):
-        self.net = f"muster-{os.getpid()}-net"
-        self.hosts = [Host(f"muster-{os.getpid()}-{number}", number) for number in range(1, count + 1)]
+        name = f"muster-{os.getpid()}-{next(self.made)}"
+        self.net = f"{name}-net"
+        self.hosts = [Host(f"{name}-{number}", number) for number in range(1, count + 1)]
 
     def __enter__(self):
         try:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real processes for the multiprocess and fault tests: start ranks, collect what they say, never wait for ever."""
 
+import concurrent.futures
 import os
 import random
 import socket
@@ -19,6 +20,9 @@ LAUNCH_PREFIXES = ("OMPI_", "PRTE_", "PMIX_", "PMI_", "MPI_LOCAL", "HYDI_", "MV2
 SLOW_MACHINE = 4.0  # seconds that the machine may take on top of what the library promises
 LISTENING = 1.0     # seconds for which a rank still listens after its deadline
 ERROR, DIED = 3, 13  # how a worker ends
+AT_ONCE = 4  # tests; they mostly wait
+
+ports_given = set()
 
 
 class Failure(Exception):
@@ -46,6 +50,8 @@ def free_port():
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        if port not in ports_given:
+            ports_given.add(port)
             return port
     raise Failure("100 ports are all taken")
 
@@ -194,16 +200,20 @@ def require(condition, what):
         raise Failure(what)
 
 
-def main(tests):
-    """Runs the tests named on the command line, or all; prints one line each."""
-    failed = 0
-    for name, test in tests.items():
+def main(tests, at_once=1):
+    """Runs the tests, some at once; prints one line each."""
+    def passes(name):
         start = time.monotonic()
         try:
-            test()
-            print(f"ok      {name} ({time.monotonic() - start:.1f} s)", flush=True)
+            tests[name]()
         except Failure as failure:
-            failed += 1
-            print(f"FAILED  {name}: {failure}", flush=True)
+            print(f"FAILED  {name}: {failure}\n", end="", flush=True)
+            return False
+        print(f"ok      {name} ({time.monotonic() - start:.1f} s)\n", end="", flush=True)
+        return True
+
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        os.environ["TMPDIR"] = folder  # torchrun does not remove its own
+        failed = list(pool.map(passes, tests)).count(False)
     print(f"{len(tests) - failed} ok, {failed} failed")
     return 1 if failed or not tests else 0
