@@ -10,19 +10,20 @@
 #include <muster/store/tcp.hpp>
 #include <muster/store/tcp_server.hpp>
 
-#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_message.hpp>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <future>
 #include <limits>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <thread>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -130,36 +131,51 @@ static_assert(muster::Store<PrefixStore<AnyStore>>);
 static_assert(muster::Store<PrefixStore<PrefixStore<MemoryStore>>>);
 
 // What each hub gives out is one more user of the same store.
-struct MemoryHub {
+struct Hub {
+    const char* name = "";
+    virtual ~Hub() = default;
+    virtual AnyStore store() = 0;
+};
+struct MemoryHub : Hub {
     MemoryStore shared;
-    MemoryStore store() { return shared; }
+    AnyStore store() override { return AnyStore(shared); }
 };
-struct TcpHub {
+struct TcpHub : Hub {
     TcpStoreServer server{"127.0.0.1", 0};
-    TcpStore store() { return TcpStore("127.0.0.1", server.port(), Deadline::after(30s)); }
+    AnyStore store() override { return AnyStore(TcpStore("127.0.0.1", server.port(), Deadline::after(30s))); }
 };
-struct FileHub {
+struct FileHub : Hub {
     support::Folder folder{support::fast_place()};
-    FileStore store() { return FileStore(folder.path()); }
+    AnyStore store() override { return AnyStore(FileStore(folder.path())); }
 };
-struct AnyMemoryHub : MemoryHub {
-    AnyStore store() { return AnyStore(MemoryHub::store()); }
-};
-struct AnyTcpHub : TcpHub {
-    AnyStore store() { return AnyStore(TcpHub::store()); }
+template <class Of>
+struct PrefixHub : Of {
+    AnyStore store() override { return AnyStore(PrefixStore<AnyStore>(Of::store(), "a/b")); }
 };
 struct PrefixMemoryHub : MemoryHub {
-    PrefixStore<MemoryStore> store() { return PrefixStore<MemoryStore>(MemoryHub::store(), "a/b"); }
-};
-struct PrefixTcpHub : TcpHub {
-    PrefixStore<AnyStore> store() { return PrefixStore<AnyStore>(AnyStore(TcpHub::store()), "job"); }
-};
-struct PrefixFileHub : FileHub {
-    PrefixStore<AnyStore> store() { return PrefixStore<AnyStore>(AnyStore(FileHub::store()), "job"); }
+    AnyStore store() override { return AnyStore(PrefixStore<MemoryStore>(shared, "job")); }
 };
 
-using Hubs =
-    std::tuple<MemoryHub, TcpHub, FileHub, AnyMemoryHub, AnyTcpHub, PrefixMemoryHub, PrefixTcpHub, PrefixFileHub>;
+template <class Of>
+std::unique_ptr<Hub> make() {
+    return std::make_unique<Of>();
+}
+
+// The test runs for each.
+std::unique_ptr<Hub> each_hub() {
+    const auto [name, made] = GENERATE(table<const char*, std::unique_ptr<Hub> (*)()>({
+        {"memory", make<MemoryHub>},
+        {"TCP", make<TcpHub>},
+        {"file", make<FileHub>},
+        {"prefix of any memory", make<PrefixHub<MemoryHub>>},
+        {"prefix of memory", make<PrefixMemoryHub>},
+        {"prefix of TCP", make<PrefixHub<TcpHub>>},
+        {"prefix of file", make<PrefixHub<FileHub>>},
+    }));
+    auto hub = made();
+    hub->name = name;
+    return hub;
+}
 
 Deadline soon() { return Deadline::after(30s); }
 
@@ -180,10 +196,11 @@ using Keys = std::vector<std::string>;
 
 } // namespace
 
-TEMPLATE_LIST_TEST_CASE("a store keeps what was set", "[store]", Hubs) {
-    TestType hub;
-    auto store = hub.store();
-    auto other = hub.store();
+TEST_CASE("a store keeps what was set", "[store]") {
+    const auto hub = each_hub();
+    INFO(hub->name);
+    auto store = hub->store();
+    auto other = hub->store();
     store.set("key", "one", soon());
     CHECK(store.get("key", soon()) == "one");
     CHECK(other.get("key", soon()) == "one");
@@ -197,19 +214,21 @@ TEMPLATE_LIST_TEST_CASE("a store keeps what was set", "[store]", Hubs) {
     CHECK(store.get("key", soon()) == "two");
 }
 
-TEMPLATE_LIST_TEST_CASE("get waits for the key", "[store]", Hubs) {
-    TestType hub;
-    auto store = hub.store();
-    auto other = hub.store();
+TEST_CASE("get waits for the key", "[store]") {
+    const auto hub = each_hub();
+    INFO(hub->name);
+    auto store = hub->store();
+    auto other = hub->store();
     auto got = std::async(std::launch::async, [&] { return store.get("late", soon()); });
     CHECK(got.wait_for(20ms) == std::future_status::timeout);
     other.set("late", "here", soon());
     CHECK(got.get() == "here");
 }
 
-TEMPLATE_LIST_TEST_CASE("a missing key ends at the deadline and the store goes on", "[store]", Hubs) {
-    TestType hub;
-    auto store = hub.store();
+TEST_CASE("a missing key ends at the deadline and the store goes on", "[store]") {
+    const auto hub = each_hub();
+    INFO(hub->name);
+    auto store = hub->store();
     store.set("there", "1", soon());
     CHECK_FALSE(store.wait(Keys{"there", "missing"}, Deadline::after(20ms)));
     CHECK(store.get("there", soon()) == "1");
@@ -227,9 +246,10 @@ TEMPLATE_LIST_TEST_CASE("a missing key ends at the deadline and the store goes o
     }
 }
 
-TEMPLATE_LIST_TEST_CASE("a deadline that has passed", "[store]", Hubs) {
-    TestType hub;
-    auto store = hub.store();
+TEST_CASE("a deadline that has passed", "[store]") {
+    const auto hub = each_hub();
+    INFO(hub->name);
+    auto store = hub->store();
     const Deadline past;
     store.set("key", "1", soon());
     CHECK_FALSE(store.wait(Keys{"key"}, past));
@@ -246,10 +266,11 @@ TEMPLATE_LIST_TEST_CASE("a deadline that has passed", "[store]", Hubs) {
     CHECK(store.get("key", soon()) == "1");
 }
 
-TEMPLATE_LIST_TEST_CASE("wait and check", "[store]", Hubs) {
-    TestType hub;
-    auto store = hub.store();
-    auto other = hub.store();
+TEST_CASE("wait and check", "[store]") {
+    const auto hub = each_hub();
+    INFO(hub->name);
+    auto store = hub->store();
+    auto other = hub->store();
     CHECK(store.wait(Keys{}, soon()));
     CHECK(store.check(Keys{}, soon()));
     CHECK_FALSE(store.check(Keys{"a"}, soon()));
@@ -269,10 +290,11 @@ TEMPLATE_LIST_TEST_CASE("wait and check", "[store]", Hubs) {
     CHECK(waited.get());
 }
 
-TEMPLATE_LIST_TEST_CASE("a wait that is over as its key comes leaves no trace", "[store]", Hubs) {
-    TestType hub;
-    auto store = hub.store();
-    auto other = hub.store();
+TEST_CASE("a wait that is over as its key comes leaves no trace", "[store]") {
+    const auto hub = each_hub();
+    INFO(hub->name);
+    auto store = hub->store();
+    auto other = hub->store();
     constexpr int rounds = 200;
     std::thread setter([&] {
         for (int i = 0; i < rounds; ++i) other.set("key" + std::to_string(i), "value" + std::to_string(i), soon());
@@ -288,9 +310,10 @@ TEMPLATE_LIST_TEST_CASE("a wait that is over as its key comes leaves no trace", 
     CHECK(store.num_keys(soon()) == rounds);
 }
 
-TEMPLATE_LIST_TEST_CASE("add counts in decimal", "[store]", Hubs) {
-    TestType hub;
-    auto store = hub.store();
+TEST_CASE("add counts in decimal", "[store]") {
+    const auto hub = each_hub();
+    INFO(hub->name);
+    auto store = hub->store();
     CHECK(store.add("n", 5, soon()) == 5);
     CHECK(store.add("n", -7, soon()) == -2);
     CHECK(store.get("n", soon()) == "-2");
@@ -303,19 +326,21 @@ TEMPLATE_LIST_TEST_CASE("add counts in decimal", "[store]", Hubs) {
           std::numeric_limits<std::int64_t>::min());
 }
 
-TEMPLATE_LIST_TEST_CASE("add refuses what it cannot add to", "[store]", Hubs) {
-    TestType hub;
+TEST_CASE("add refuses what it cannot add to", "[store]") {
+    const auto hub = each_hub();
+    INFO(hub->name);
     for (const char* value : {"text", "1x", " 1", "9223372036854775807", "9223372036854775808"}) {
-        auto store = hub.store(); // a server closes the connection
+        auto store = hub->store(); // a server closes the connection
         store.set("n", value, soon());
         CHECK_THROWS_AS(store.add("n", 1, soon()), Error);
-        CHECK(hub.store().get("n", soon()) == value);
+        CHECK(hub->store().get("n", soon()) == value);
     }
 }
 
-TEMPLATE_LIST_TEST_CASE("compare_set", "[store]", Hubs) {
-    TestType hub;
-    auto store = hub.store();
+TEST_CASE("compare_set", "[store]") {
+    const auto hub = each_hub();
+    INFO(hub->name);
+    auto store = hub->store();
     CHECK(store.compare_set("key", "something", "want", soon()) == "something");
     CHECK_FALSE(store.check(Keys{"key"}, soon()));
     CHECK(store.compare_set("key", "", "first", soon()) == "first");
@@ -325,24 +350,26 @@ TEMPLATE_LIST_TEST_CASE("compare_set", "[store]", Hubs) {
     CHECK(store.get("key", soon()) == "second");
 }
 
-TEMPLATE_LIST_TEST_CASE("append", "[store]", Hubs) {
-    TestType hub;
-    auto store = hub.store();
+TEST_CASE("append", "[store]") {
+    const auto hub = each_hub();
+    INFO(hub->name);
+    auto store = hub->store();
     store.append("key", "ab", soon());
     store.append("key", "cd", soon());
-    hub.store().append("other", "x", soon());
+    hub->store().append("other", "x", soon());
     CHECK(store.get("key", soon()) == "abcd");
 }
 
-TEMPLATE_LIST_TEST_CASE("many keys at once", "[store]", Hubs) {
-    TestType hub;
-    auto store = hub.store();
+TEST_CASE("many keys at once", "[store]") {
+    const auto hub = each_hub();
+    INFO(hub->name);
+    auto store = hub->store();
     Keys keys, values;
     for (int i = 0; i < 2500; ++i) {
         keys.push_back("key" + std::to_string(i));
         values.push_back(std::string(static_cast<std::size_t>(1 + i % 300), static_cast<char>('a' + i % 26)));
     }
-    auto other = hub.store();
+    auto other = hub->store();
     auto got = std::async(std::launch::async, [&] { return other.multi_get(keys, soon()); });
     store.multi_set(keys, values, soon());
     CHECK(got.get() == values);
@@ -356,9 +383,10 @@ TEMPLATE_LIST_TEST_CASE("many keys at once", "[store]", Hubs) {
     CHECK(store.multi_get(Keys{"key2", "key1", "key2"}, soon()) == Keys{values[2], values[1], values[2]});
 }
 
-TEMPLATE_LIST_TEST_CASE("remove and num_keys", "[store]", Hubs) {
-    TestType hub;
-    auto store = hub.store();
+TEST_CASE("remove and num_keys", "[store]") {
+    const auto hub = each_hub();
+    INFO(hub->name);
+    auto store = hub->store();
     CHECK(store.num_keys(soon()) == 0);
     CHECK_FALSE(store.remove("key", soon()));
     store.set("key", "1", soon());
@@ -370,9 +398,10 @@ TEMPLATE_LIST_TEST_CASE("remove and num_keys", "[store]", Hubs) {
     CHECK_FALSE(store.wait(Keys{"key"}, Deadline::after(1ms)));
 }
 
-TEMPLATE_LIST_TEST_CASE("the largest keys and values", "[store]", Hubs) {
-    TestType hub;
-    auto store = hub.store();
+TEST_CASE("the largest keys and values", "[store]") {
+    const auto hub = each_hub();
+    INFO(hub->name);
+    auto store = hub->store();
     const std::string key(8000, 'k');
     std::string value(muster::max_value_bytes, 'v');
     for (std::size_t i = 0; i < value.size(); i += 997) value[i] = static_cast<char>(i);
@@ -385,9 +414,10 @@ TEMPLATE_LIST_TEST_CASE("the largest keys and values", "[store]", Hubs) {
     CHECK(store.get("y", soon()) == value + "more");
 }
 
-TEMPLATE_LIST_TEST_CASE("arguments that break the contract", "[store]", Hubs) {
-    TestType hub;
-    auto store = hub.store();
+TEST_CASE("arguments that break the contract", "[store]") {
+    const auto hub = each_hub();
+    INFO(hub->name);
+    auto store = hub->store();
     const std::string long_key(muster::max_key_bytes + 1, 'k');
     const std::string long_value(muster::max_value_bytes + 1, 'v');
     CHECK(code_of([&] { store.set("key", "", soon()); }) == errc::invalid_argument);
@@ -406,11 +436,12 @@ TEMPLATE_LIST_TEST_CASE("arguments that break the contract", "[store]", Hubs) {
     CHECK(store.num_keys(soon()) == 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("two threads race", "[store]", Hubs) {
-    TestType hub;
+TEST_CASE("two threads race", "[store]") {
+    const auto hub = each_hub();
+    INFO(hub->name);
     constexpr int rounds = 300;
     const auto work = [&] {
-        auto store = hub.store();
+        auto store = hub->store();
         std::string seen;
         for (int i = 0; i < rounds; ++i) {
             store.add("sum", 1, soon());
@@ -429,22 +460,23 @@ TEMPLATE_LIST_TEST_CASE("two threads race", "[store]", Hubs) {
     std::thread one(work), two(work);
     one.join();
     two.join();
-    auto store = hub.store();
+    auto store = hub->store();
     CHECK(store.get("sum", soon()) == std::to_string(2 * rounds));
     CHECK(std::stoi(store.get("turn", soon())) == 2 * rounds);
     CHECK(store.get("log", soon()) == std::string(2 * rounds, 'x'));
 }
 
-TEMPLATE_LIST_TEST_CASE("many wait for one", "[store]", Hubs) {
-    TestType hub;
+TEST_CASE("many wait for one", "[store]") {
+    const auto hub = each_hub();
+    INFO(hub->name);
     std::vector<std::future<bool>> waits;
     for (int i = 0; i < 16; ++i)
         waits.push_back(std::async(std::launch::async, [&hub, i] {
-            auto store = hub.store();
+            auto store = hub->store();
             store.set("here" + std::to_string(i), "1", soon());
             return store.wait(Keys{"go", "here" + std::to_string((i + 1) % 16)}, soon());
         }));
-    auto store = hub.store();
+    auto store = hub->store();
     Keys all;
     for (int i = 0; i < 16; ++i) all.push_back("here" + std::to_string(i));
     CHECK(store.wait(all, soon()));
@@ -452,16 +484,23 @@ TEMPLATE_LIST_TEST_CASE("many wait for one", "[store]", Hubs) {
     for (auto& wait : waits) CHECK(wait.get());
 }
 
-TEMPLATE_LIST_TEST_CASE("a store moves", "[store]", Hubs) {
-    static_assert(std::is_nothrow_move_constructible_v<decltype(std::declval<TestType&>().store())>);
-    static_assert(std::is_nothrow_move_assignable_v<decltype(std::declval<TestType&>().store())>);
-    TestType hub;
-    auto first = hub.store();
-    first.set("key", "1", soon());
-    auto second = std::move(first);
-    CHECK(second.get("key", soon()) == "1");
-    CHECK(code_of([&] { (void)first.get("key", soon()); }) == errc::closed); // NOLINT: that is the question
-    CHECK(code_of([&] { (void)first.wait(Keys{"key"}, soon()); }) == errc::closed);
-    first = std::move(second);
-    CHECK(first.get("key", soon()) == "1");
+TEST_CASE("a store moves", "[store]") {
+    const auto moves = []<class Store>(Store first) {
+        static_assert(std::is_nothrow_move_constructible_v<Store> && std::is_nothrow_move_assignable_v<Store>);
+        first.set("key", "1", soon());
+        auto second = std::move(first);
+        CHECK(second.get("key", soon()) == "1");
+        CHECK(code_of([&] { (void)first.get("key", soon()); }) == errc::closed); // NOLINT: that is the question
+        CHECK(code_of([&] { (void)first.wait(Keys{"key"}, soon()); }) == errc::closed);
+        first = std::move(second);
+        CHECK(first.get("key", soon()) == "1");
+    };
+    moves(MemoryStore());
+    moves(AnyStore(MemoryStore()));
+    moves(PrefixStore<MemoryStore>(MemoryStore(), "a"));
+    moves(PrefixStore<AnyStore>(AnyStore(MemoryStore()), "a"));
+    TcpStoreServer server("127.0.0.1", 0);
+    moves(TcpStore("127.0.0.1", server.port(), soon()));
+    support::Folder folder(support::fast_place());
+    moves(FileStore(folder.path()));
 }
