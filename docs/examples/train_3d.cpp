@@ -109,11 +109,15 @@ Batch load_batch(const Mesh& mesh, int step) {
 /// The ranks that hold replicas of this rank's parameters and work on other tokens: dp x cp.
 Group& replicas(const Mesh& mesh) { return mesh.flatten<muster::Dp, muster::Cp>(); }
 
+/// Of what every rank holds over the world: two groups may sum in different orders, and replicas then drift apart.
 void average_gradients(Mesh& mesh, Model& model) {
-    std::vector<std::span<float>> gradients;
-    for (Parameter& parameter : model.parameters) gradients.emplace_back(parameter.gradient);
-    muster::all_reduce_coalesced(replicas(mesh), gradients, muster::avg);
+    std::vector<std::span<float>> sharded, replicated;
+    for (Parameter& parameter : model.parameters)
+        (parameter.sharded ? sharded : replicated).emplace_back(parameter.gradient);
+    muster::all_reduce_coalesced(replicas(mesh), sharded, muster::avg);
+    muster::all_reduce_coalesced(mesh.world(), replicated, muster::avg);
     replicas(mesh).wait({});
+    mesh.world().wait({});
 }
 
 /// One number joined over a group.

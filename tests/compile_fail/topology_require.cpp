@@ -5,6 +5,7 @@
 // CASE NODE_OF_NOBODY: muster: name the ranks of a node and the axes
 // CASE UNKNOWN_EXTENT: muster: require_node_local needs the extents of its axes
 // CASE INDIVISIBLE: muster: the number cannot be divided among the ranks of the axis
+// CASE NOT_POSITIVE: not_divisible<0, 2>
 // CASE INDIVISIBLE_NAMES_THE_NUMBERS: not_divisible<4097, 4>
 // CASE DIVISIBLE_BY_WHAT: muster: require_divisible needs an extent that the type fixes
 // CASE SHARD_LEAVES_REMAINDER: number_is_not_divisible
@@ -62,6 +63,12 @@ using Known = Nodes::require_node_local<8, Tp>;
 using Remainder = Fixed::require_divisible<Tp, 4097>;
 #else
 using NoRemainder = Fixed::require_divisible<Tp, 4096>;
+#endif
+
+#ifdef NOT_POSITIVE
+using Nothing = Fixed::require_divisible<Tp, 0>;
+#else
+using Something = Fixed::require_divisible<Tp, 4>;
 #endif
 
 #ifdef INDIVISIBLE_NAMES_THE_NUMBERS

@@ -73,7 +73,10 @@ public:
     /// Whether operations can be called: not closed, aborted, failed or moved from.
     [[nodiscard]] bool is_open() const noexcept { return state_ && state_->is_open(); }
 
-    /// How long one operation may take from now on. Must be positive; more than a day means a day.
+    /// How long one operation may take.
+    [[nodiscard]] std::chrono::milliseconds timeout() const { return state("timeout").options.timeout; }
+
+    /// How long it may from now on. Must be positive; more than a day means a day.
     void set_timeout(std::chrono::milliseconds timeout) { open("set_timeout").set_timeout(timeout); }
 
     /// out[i] = in[i] of all ranks joined by `op`, on every rank. `in` may be `out`.

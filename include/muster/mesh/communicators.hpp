@@ -20,12 +20,36 @@
 
 namespace muster::inline v0_1::detail {
 
-/// Limits each operation of a communicator whose operations wait. While a mesh is formed that is what is left of init.
+/// While it lives, an operation of the communicator may take what is left to the deadline, where operations wait.
 template <class C>
-void limit(C& communicator, std::chrono::milliseconds timeout) {
-    if constexpr (requires { communicator.set_timeout(timeout); })
-        if (communicator.is_open()) communicator.set_timeout(std::max(timeout, std::chrono::milliseconds(1)));
-}
+class LimitedUntil {
+public:
+    LimitedUntil(C& communicator, Deadline deadline) : communicator_(communicator) {
+        if constexpr (has_timeout) {
+            before_ = communicator.timeout();
+            set(std::max(deadline.remaining(), std::chrono::milliseconds(1)));
+        }
+    }
+    LimitedUntil(const LimitedUntil&) = delete;
+    LimitedUntil& operator=(const LimitedUntil&) = delete;
+    ~LimitedUntil() {
+        try {
+            if constexpr (has_timeout) set(before_);
+        } catch (const Error&) {
+            return; // ended meanwhile
+        }
+    }
+
+private:
+    static constexpr bool has_timeout = requires(C c) { c.set_timeout(c.timeout()); };
+
+    void set(std::chrono::milliseconds timeout) {
+        if (communicator_.is_open()) communicator_.set_timeout(timeout);
+    }
+
+    C& communicator_;
+    std::chrono::milliseconds before_{};
+};
 
 /// The communicators of a world: its own and those of groups, each made when it is first asked for. Groups of the same
 /// ranks and settings share one.
@@ -57,10 +81,12 @@ public:
         if (closed_)
             throw Error(errc::closed, Stage::mesh, format("the group along {} on a mesh that is closed", {group.name}));
         if (group.ranks.size() == 1) return keep(group, own, backend_->alone());
-        limit(world(), deadline.remaining());
-        Communicator& made = keep(group, own, split(group));
-        limit(made, timeout_);
-        limit(world(), timeout_);
+        Communicator& made = [&]() -> Communicator& {
+            const LimitedUntil until(world(), deadline);
+            return keep(group, own, split(group));
+        }();
+        if constexpr (requires { made.set_timeout(timeout_); })
+            if (made.is_open()) made.set_timeout(timeout_); // it has its parent's
         return made;
     }
 

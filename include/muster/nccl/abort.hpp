@@ -27,12 +27,12 @@ struct NcclChild {
     std::shared_ptr<const NcclNames> names = nullptr;
 };
 
-/// A communicator to abort, and the child of a split or shrink of it that did not finish.
+/// A communicator to abort, if any, and the child of a split or shrink of it that did not finish.
 struct NcclDoomed {
     ncclComm_t handle = nullptr;
     NcclChild child = {};
     std::shared_ptr<const NcclNames> names = nullptr; ///< NCCL reads them to the end
-    void* scratch = nullptr;                          ///< device memory that its operations may still use
+    std::vector<void*> memory = {};                   ///< of the device, which its operations may still use
 };
 
 /// Frees communicators of one device, whatever their state. Together, because an abort can wait for another
@@ -51,12 +51,14 @@ struct NcclDoomed {
         // Before 2.22 an abort is not allowed in a group.
         const bool together = doomed.size() > 1 && nccl_library_version() >= nccl_version(2, 22, 3);
         if (together) note(ncclGroupStart());
-        for (const NcclDoomed& each : doomed) note(ncclCommAbort(each.handle));
+        for (const NcclDoomed& each : doomed)
+            if (each.handle != nullptr) note(ncclCommAbort(each.handle));
         if (together) note(ncclGroupEnd());
         // Its parent is gone, so nobody writes a slot any more.
         for (const NcclDoomed& each : doomed)
             if (each.child.slot && *each.child.slot != nullptr) note(ncclCommAbort(*each.child.slot));
-        for (const NcclDoomed& each : doomed) (void)cudaFree(each.scratch); // reports what earlier work did
+        for (const NcclDoomed& each : doomed)
+            for (void* memory : each.memory) (void)cudaFree(memory); // reports what earlier work did
         return first;
     });
 }

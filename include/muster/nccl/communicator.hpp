@@ -94,7 +94,10 @@ public:
     /// Whether operations can be called: not closed, aborted, failed or moved from.
     [[nodiscard]] bool is_open() const noexcept { return state_ && state_->is_open(); }
 
-    /// How long a call may wait for NCCL from now on; see NcclLimits::timeout. Must be positive.
+    /// How long a call may wait for NCCL; see NcclLimits::timeout.
+    [[nodiscard]] std::chrono::milliseconds timeout() const { return state("timeout").limits.timeout; }
+
+    /// How long it may from now on. Must be positive.
     void set_timeout(std::chrono::milliseconds timeout) {
         auto& group = state("set_timeout");
         if (timeout.count() <= 0)

@@ -6,6 +6,7 @@
 #include <muster/core/text.hpp>
 #include <muster/launch/launch.hpp>
 #include <muster/launch/pin.hpp>
+#include <muster/nccl/device_guard.hpp>
 #include <muster/nccl/error.hpp>
 
 #include <cuda_runtime_api.h>
@@ -24,28 +25,6 @@ struct NcclDevice {
     std::string pci_bus_id;  ///< "0000:41:00.0"; slices of one GPU share it
     std::string name;        ///< "NVIDIA H200"
     std::string chosen_from; ///< what decided that it is this one: "LOCAL_RANK=2"
-};
-
-/// Makes a device current on this thread, and the one before it again at its end.
-class DeviceGuard {
-public:
-    /// Throws: Error(errc::backend).
-    explicit DeviceGuard(int ordinal) {
-        detail::check_cuda("cudaGetDevice", cudaGetDevice(&before_), Stage::communicator, -1);
-        if (before_ == ordinal) return;
-        detail::check_cuda(detail::format("cudaSetDevice({})", {ordinal}), cudaSetDevice(ordinal), Stage::communicator,
-                           -1);
-        changed_ = true;
-    }
-    DeviceGuard(const DeviceGuard&) = delete;
-    DeviceGuard& operator=(const DeviceGuard&) = delete;
-    ~DeviceGuard() {
-        if (changed_) (void)cudaSetDevice(before_); // it was current a moment ago
-    }
-
-private:
-    int before_ = 0;
-    bool changed_ = false;
 };
 
 namespace detail {

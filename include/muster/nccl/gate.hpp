@@ -50,12 +50,6 @@ public:
     /// Whether this thread's or another's abort ends what waits here.
     [[nodiscard]] bool interrupted() const noexcept { return status_.load(std::memory_order_acquire) != Status::open; }
 
-    /// Lets a call in once more after a failure.
-    void reopen() noexcept {
-        auto expected = Status::failed;
-        status_.compare_exchange_strong(expected, Status::open);
-    }
-
     // The way in and out of every call: no lock and no branch taken when all is well.
     [[gnu::always_inline]] inline void enter(const char* operation) {
         if (nccl_frame.depth == 0) [[likely]] {
@@ -70,6 +64,18 @@ public:
     [[gnu::always_inline]] inline void leave() noexcept {
         if (holder_.load(std::memory_order_relaxed) == nullptr) busy_.store(false, std::memory_order_release);
     }
+
+    /// While it lives, this thread is inside.
+    class Inside {
+    public:
+        Inside(NcclGate& gate, const char* operation) : gate_(gate) { gate.enter(operation); }
+        Inside(const Inside&) = delete;
+        Inside& operator=(const Inside&) = delete;
+        ~Inside() { gate_.leave(); }
+
+    private:
+        NcclGate& gate_;
+    };
 
     /// Any thread. What runs or waits in this communicator ends; nothing is freed yet.
     void interrupt() noexcept {

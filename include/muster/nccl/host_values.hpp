@@ -4,7 +4,9 @@
 #include <muster/comm/buffer.hpp>
 #include <muster/core/error.hpp>
 #include <muster/nccl/communicator.hpp>
+#include <muster/nccl/device_guard.hpp>
 #include <muster/nccl/error.hpp>
+#include <muster/nccl/own_stream.hpp>
 #include <muster/nccl/state.hpp>
 #include <muster/nccl/wishes.hpp>
 
@@ -21,16 +23,18 @@ namespace muster::inline v0_1 {
 /// Blocks: at most the group's timeout and the time of the copy. Throws: as wait, or errc::backend.
 template <Buffer B>
 [[nodiscard]] std::vector<std::byte> host_bytes(NcclCommunicator& group, B&& buffer, cudaStream_t stream = nullptr) {
-    // A copy to pageable memory waits for the stream without a limit: nothing may be left to wait for.
     group.wait(stream);
     std::vector<std::byte> bytes(std::ranges::size(buffer) * sizeof(element_t<B&>));
-    if (!bytes.empty())
-        detail::check_cuda(
-            "cudaMemcpyAsync",
-            cudaMemcpyAsync(bytes.data(), std::ranges::data(buffer), bytes.size(), cudaMemcpyDeviceToHost, stream),
-            Stage::communicator, group.shared_state()->global_rank());
-    group.wait(stream);
-    return bytes;
+    if (bytes.empty()) return bytes;
+    // A copy to pageable memory waits for its stream without a limit, and the default stream for all others.
+    const DeviceGuard current(group.device());
+    const int rank = group.shared_state()->global_rank();
+    const detail::OwnStream own(rank);
+    detail::check_cuda(
+        "cudaMemcpyAsync",
+        cudaMemcpyAsync(bytes.data(), std::ranges::data(buffer), bytes.size(), cudaMemcpyDeviceToHost, own.get()),
+        Stage::communicator, rank);
+    return bytes; // the copy has ended when its call returns
 }
 
 /// Every rank's value, a small one in host memory; index = rank in the group.

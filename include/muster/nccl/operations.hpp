@@ -16,6 +16,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -48,15 +49,11 @@ inline constexpr ncclRedOp_t nccl_reduction<Avg> = ncclAvg;
 /// Factors are NCCL's to apply, even in a group of one: that one gets its communicator here.
 inline void connect_alone(NcclState& group) {
     if (!group.alone) return;
-    group.enter("premul_sum");
-    const bool connected = group.handle() != nullptr;
-    group.leave();
-    if (connected) return;
-    group.inside("premul_sum", [&] {
-        std::vector<NcclId> ids(1);
-        check_nccl("ncclGetUniqueId", ncclGetUniqueId(ids.data()), Stage::communicator, group.global_rank());
-        initialize_nccl(group, ids, {}, Deadline::after(group.limits.timeout));
-    });
+    const NcclState::Inside entered(group, "premul_sum"); // in an open group, too: NCCL's init is on its own thread
+    if (group.handle() != nullptr) return;
+    std::vector<NcclId> ids(1);
+    check_nccl("ncclGetUniqueId", ncclGetUniqueId(ids.data()), Stage::communicator, group.global_rank());
+    initialize_nccl(group, ids, {}, Deadline::after(group.limits.timeout));
 }
 
 /// Launches `call(communicator, reduction)`; a reduction with a factor is made for the call.
@@ -224,7 +221,7 @@ template <class T>
 /// A sum over one number, and its end: NCCL has no barrier.
 inline void nccl_barrier(NcclState& group, cudaStream_t stream, Deadline deadline) {
     if (!group.alone) {
-        void* const word = group.inside("barrier", [&] { return group.scratch(); });
+        void* const word = group.inside("barrier", [&] { return group.own_memory(sizeof(std::int64_t)); });
         group.launch("barrier",
                      [&](ncclComm_t comm) { return ncclAllReduce(word, word, 1, ncclInt64, ncclSum, comm, stream); });
     }

@@ -8,7 +8,7 @@
 #include <muster/core/text.hpp>
 #include <muster/nccl/abort.hpp>
 #include <muster/nccl/config.hpp>
-#include <muster/nccl/device.hpp>
+#include <muster/nccl/device_guard.hpp>
 #include <muster/nccl/error.hpp>
 #include <muster/nccl/state.hpp>
 
@@ -84,11 +84,14 @@ template <class Start>
 /// The group without the ranks of `excluded`, which are numbers in it and do not come. See NcclCommunicator::shrink.
 [[nodiscard]] inline std::shared_ptr<NcclState> shrink_nccl(NcclState& parent, std::vector<int> excluded, bool abort,
                                                             const NcclConfig& config) {
+    for (const int rank : excluded) check_member("shrink", "excluded rank", rank, parent.size(), parent);
+    // NCCL counts a rank as often as it is named.
+    std::sort(excluded.begin(), excluded.end());
+    excluded.erase(std::unique(excluded.begin(), excluded.end()), excluded.end());
     std::vector<int> ranks;
     for (int rank = 0; rank < parent.size(); ++rank)
         if (std::find(excluded.begin(), excluded.end(), rank) == excluded.end())
             ranks.push_back(parent.ranks[static_cast<std::size_t>(rank)]);
-    for (const int rank : excluded) check_member("shrink", "excluded rank", rank, parent.size(), parent);
     if (excluded.empty() || std::find(excluded.begin(), excluded.end(), parent.rank) != excluded.end())
         throw_invalid(parent.global_rank(), "shrink: other ranks than this one must be excluded");
     if (abort) parent.reopen();

@@ -7,6 +7,7 @@
 #include <muster/core/text.hpp>
 #include <muster/nccl/abort.hpp>
 #include <muster/nccl/config.hpp>
+#include <muster/nccl/device_guard.hpp>
 #include <muster/nccl/error.hpp>
 #include <muster/nccl/frame.hpp>
 #include <muster/nccl/gate.hpp>
@@ -21,6 +22,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -57,11 +59,25 @@ public:
     /// Keeps a child that is being made, so that an abort reaches it.
     void expect_child(NcclChild child) noexcept { child_ = std::move(child); }
 
-    /// A word of device memory for barriers.
-    [[nodiscard]] void* scratch() {
-        if (scratch_ == nullptr)
-            check_cuda("cudaMalloc", cudaMalloc(&scratch_, sizeof(std::int64_t)), Stage::communicator, global_rank());
-        return scratch_;
+    /// Device memory for what this communicator sends of its own. Kept to the end: to free it waits for all streams.
+    [[nodiscard]] void* own_memory(std::size_t bytes) {
+        if (bytes > own_bytes_) {
+            const DeviceGuard current(device);
+            own_memory_.reserve(own_memory_.size() + 1);
+            void* memory = nullptr;
+            check_cuda("cudaMalloc", cudaMalloc(&memory, bytes), Stage::communicator, global_rank());
+            own_memory_.push_back(memory);
+            own_bytes_ = bytes;
+        }
+        return own_memory_.back();
+    }
+
+    /// Lets a call in once more after a failure, where the communicator was not aborted.
+    void reopen() noexcept {
+        if (busy_.exchange(true, std::memory_order_acquire)) return; // the one inside will say
+        auto expected = Status::failed;
+        if (handle_ != nullptr) status_.compare_exchange_strong(expected, Status::open);
+        leave();
     }
 
     /// Something that must end before the communicator does: `free` is called at the close, unless it was removed.
@@ -109,11 +125,7 @@ public:
             throw Error(errc::invalid_argument, Stage::communicator,
                         format("{} {} in a group that has not ended\n  do: end the group first", {operation, whose()}),
                         {.rank = global_rank()});
-        enter(operation);
-        struct Leave {
-            NcclState& state;
-            ~Leave() { state.leave(); }
-        } const leaving{*this};
+        const Inside entered(*this, operation);
         return body();
     }
 
@@ -208,20 +220,20 @@ public:
     void close(Deadline deadline) {
         if (!is_open()) return abort();
         ncclComm_t handle = nullptr;
-        void* memory = nullptr;
+        std::vector<void*> memory;
         try {
             inside("close", [&] {
                 if (handle_ != nullptr && owned_) finalize(deadline);
                 auto expected = Status::open;
                 status_.compare_exchange_strong(expected, Status::closed);
                 handle = std::exchange(handle_, nullptr);
-                memory = std::exchange(scratch_, nullptr);
+                memory = std::exchange(own_memory_, {});
             });
         } catch (...) {
             abort();
             throw;
         }
-        if (owned_) destroy(handle, memory, deadline);
+        destroy(owned_ ? handle : nullptr, std::move(memory), deadline);
     }
 
     NcclLimits limits;
@@ -232,6 +244,7 @@ private:
 
     /// Looks a few times without asking the clock: a launch takes some microseconds.
     [[nodiscard]] bool settles_soon(ncclResult_t result) const {
+        if (handle_ == nullptr) return !interrupted(); // a group of one
         for (int look = 0; look < 32 && result == ncclInProgress; ++look) {
             if (ncclCommGetAsyncError(handle_, &result) != ncclSuccess) return false;
             if (look > 2 && result == ncclInProgress) std::this_thread::yield();
@@ -264,14 +277,14 @@ private:
         if (!revoked_) settle("close", ncclCommFinalize(handle_), deadline);
     }
 
-    void destroy(ncclComm_t handle, void* memory, Deadline deadline) {
-        if (handle == nullptr) return;
+    void destroy(ncclComm_t handle, std::vector<void*> memory, Deadline deadline) {
+        if (handle == nullptr && memory.empty()) return;
         // Local after finalize; on a thread of its own all the same, for nothing limits it.
         const auto limit = std::max(deadline, Deadline::after(limits.abort_timeout));
-        const auto result = call_with_limit(limit, [handle, memory, on = device, kept = names] {
+        const auto result = call_with_limit(limit, [handle, memory = std::move(memory), on = device, kept = names] {
             (void)cudaSetDevice(on);
-            (void)cudaFree(memory); // reports what earlier work did
-            return ncclCommDestroy(handle);
+            for (void* each : memory) (void)cudaFree(each); // reports what earlier work did
+            return handle == nullptr ? ncclSuccess : ncclCommDestroy(handle);
         });
         if (!result) return left_behind("ncclCommDestroy");
         if (*result != ncclSuccess && *result != ncclInProgress)
@@ -293,7 +306,8 @@ private:
     std::uint64_t launched_ = 0;
     bool owned_ = true;
     bool revoked_ = false;
-    void* scratch_ = nullptr;
+    std::vector<void*> own_memory_; ///< the last is the largest
+    std::size_t own_bytes_ = 0;
     NcclChild child_;
     std::map<std::uint64_t, Free> parts_;
     std::uint64_t last_part_ = 0;
@@ -319,9 +333,12 @@ inline void NcclState::abort_all(const std::vector<NcclState*>& states) noexcept
             }
             ncclComm_t handle = std::exchange(state->handle_, nullptr);
             NcclChild child = std::exchange(state->child_, {});
+            std::vector<void*> memory = std::exchange(state->own_memory_, {});
+            state->own_bytes_ = 0;
             state->leave();
-            if (handle == nullptr || !state->owned_) continue;
-            doomed.push_back({handle, std::move(child), state->names, std::exchange(state->scratch_, nullptr)});
+            if (!state->owned_) handle = nullptr;
+            if (handle == nullptr && memory.empty()) continue;
+            doomed.push_back({handle, std::move(child), state->names, std::move(memory)});
             told = state;
         }
         if (told == nullptr) return;

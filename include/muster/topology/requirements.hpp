@@ -40,7 +40,7 @@ struct NodeLocal<AxisList<Axes...>, PerNode, Tags...> {
 template <int Number, int Extent>
 struct not_divisible {
     static_assert(
-        Number % Extent == 0,
+        Number >= 1 && Number % Extent == 0,
         "muster: the number cannot be divided among the ranks of the axis: see not_divisible<number, extent>; "
         "change one of them");
 };
@@ -50,7 +50,7 @@ struct Divisible {
     static_assert(Extent != dynamic,
                   "muster: require_divisible needs an extent that the type fixes; for one that is "
                   "known at run time there is shard<Tag>(number)");
-    static constexpr not_divisible<Extent == dynamic ? 0 : Number, Extent> verdict{};
+    static constexpr not_divisible<Extent == dynamic ? 1 : Number, Extent == dynamic ? 1 : Extent> verdict{};
 };
 
 /// `type` is T, once the verdict has been looked at.

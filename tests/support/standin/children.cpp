@@ -95,6 +95,7 @@ ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t* slot
 ncclResult_t ncclCommShrink(ncclComm_t comm, int* excluded, int n, ncclComm_t* slot, ncclConfig_t* config, int flags) {
     const standin::Use use(comm, STANDIN_FUNCTION("ncclCommShrink", 22703));
     if (use.action().what == standin::Do::error) return standin::scripted_error(use.action());
+    if (comm == nullptr && (flags & NCCL_SHRINK_ABORT) != 0) std::abort(); // NCCL looks into it before it checks
     return standin::in_group([&] {
         const bool aborts = (flags & NCCL_SHRINK_ABORT) != 0;
         if (use.comm() && aborts) { // it may follow the loss of a rank, which is then done with
@@ -107,6 +108,10 @@ ncclResult_t ncclCommShrink(ncclComm_t comm, int* excluded, int n, ncclComm_t* s
         }
         std::vector<int> ranks(excluded, excluded + n);
         std::sort(ranks.begin(), ranks.end());
+        if (std::adjacent_find(ranks.begin(), ranks.end()) !=
+            ranks.end()) { // counted twice, which fits no rank's number
+            throw standin::Failure{ncclInvalidArgument, "ncclCommShrink : a rank is excluded twice"};
+        }
         if (std::binary_search(ranks.begin(), ranks.end(), use.comm()->rank)) return ncclInvalidArgument;
         use.check_device();
         if (!aborts) standin::check_quiet(*use.comm(), use.by());

@@ -74,6 +74,7 @@ const char* ncclGetLastError(ncclComm_t) { return standin::last_error().current.
 ncclResult_t ncclCommGetAsyncError(ncclComm_t handle, ncclResult_t* state) {
     const standin::Use use(handle, STANDIN_FUNCTION("ncclCommGetAsyncError", 0));
     if (use.action().what == Do::error) return standin::scripted_error(use.action());
+    if (!use.comm()) standin::set_last_error("ncclGetAsyncError : comm argument is NULL");
     if (!use.comm() || state == nullptr) return ncclInvalidArgument;
     const auto& comm = use.comm();
     if (use.action().what == Do::async) comm->remote = use.action().value;

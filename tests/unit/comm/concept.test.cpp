@@ -93,6 +93,8 @@ template <class... Ts>
 constexpr bool no_elements = (!muster::HostElement<Ts> && ...);
 static_assert(all_elements<char, signed char, unsigned char, short, unsigned short, int, unsigned, long, unsigned long,
                            long long, unsigned long long, std::int8_t, std::uint64_t, float, double>);
+__extension__ using Int128 = __int128; // an integer type where the compiler's extensions are on
+static_assert(no_elements<Int128>);
 static_assert(no_elements<bool, wchar_t, char8_t, char16_t, char32_t, long double, void*, const int, int&, Archetype>);
 
 } // namespace

@@ -137,6 +137,17 @@ TEST_CASE("a flattened group has the mesh's limit") {
     CHECK(codes[0] == errc::timeout);
 }
 
+TEST_CASE("a limit that the program set stays when a group is made") {
+    on_all_ranks(2, [&](Threads threads) {
+        Mesh<1, 2, 1> mesh(threads, quick());
+        mesh.world().set_timeout(7s);
+        check(mesh.flatten<Dp, Tp>(Sharing::none).timeout() == quick().timeout, "the new group's");
+        check(mesh.world().timeout() == 7s, "the world's");
+        mesh.close(Deadline::after(10s));
+        return 0;
+    });
+}
+
 TEST_CASE("a view is another grid of the same ranks and shares what it can") {
     using Experts = Topology<Axis<Dp>, Axis<Ep, 2>>;
     on_all_ranks(8, [](Threads threads) {

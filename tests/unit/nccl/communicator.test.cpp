@@ -371,6 +371,24 @@ TEST_CASE("shrink leaves ranks out", "[nccl]") {
         rest.wait();
         check(value.to_host()[0] == 2, "sum");
     });
+    with_nccl(3, [](NcclCommunicator& comm) {
+        if (comm.rank() == 1) return;
+        check(comm.shrink({1, 1}).size() == 2, "a rank that is named twice");
+    });
+#endif
+}
+
+TEST_CASE("what was aborted cannot be shrunk", "[nccl]") {
+#if NCCL_VERSION_CODE >= NCCL_VERSION(2, 27, 3)
+    const support::Script script("ncclAllReduce:error=2");
+    with_nccl(2, [](NcclCommunicator& comm) {
+        const DeviceArray<float> data(4U);
+        (void)support::error_of([&] { comm.all_reduce(data, muster::sum); });
+        const auto error = support::error_of([&] { (void)comm.shrink({1 - comm.rank()}, true); });
+        check(error.code() == muster::errc::closed, error.what());
+        check(std::string(error.what()).find("that failed before:") != std::string::npos, error.what());
+        check(!comm.is_open(), "open");
+    });
 #endif
 }
 

@@ -83,6 +83,28 @@ TEST_CASE("a group holds operations of several communicators, and groups", "[ncc
     CHECK_THROWS_AS(nothing.end(), muster::Error);
 }
 
+TEST_CASE("a mesh's axis of extent 1 stands in a group as every other does", "[nccl]") {
+    const support::Script script("ncclAllReduce:progress=50"); // the group ends before they are launched
+    with_nccl(2, [](NcclCommunicator& comm) {
+        NcclCommunicator alone(muster::detail::alone_nccl(*comm.shared_state(), "cp"));
+        check(alone.native_handle() == nullptr, "a group of one has a communicator");
+        DeviceArray<float> world(std::vector{1.0F});
+        DeviceArray<float> same(std::vector{5.0F});
+        for (const int round : {0, 1}) {
+            meet();
+            Group group;
+            comm.all_reduce(world, muster::sum);
+            alone.all_reduce(same, muster::sum);
+            if (round == 1) alone.all_reduce(same, muster::premul_sum(3.0F));
+            group.end();
+            comm.wait();
+            const std::string said = ncclGetLastError(nullptr);
+            check(said.find("AsyncError : comm argument is NULL") == std::string::npos, said);
+        }
+        check(world.to_host()[0] == 4 && same.to_host()[0] == 15, "sums");
+    });
+}
+
 TEST_CASE("a group that an exception leaves launches nothing and leaves no depth behind", "[nccl]") {
     const support::Script script;
     with_nccl(2, [](NcclCommunicator& comm) {

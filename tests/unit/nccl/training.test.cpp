@@ -67,6 +67,25 @@ TEST_CASE("bytes come to the host when the stream has come to them", "[nccl]") {
     });
 }
 
+TEST_CASE("what one group hangs in holds no other up", "[nccl]") {
+    const support::Script script;
+    with_nccl(2, [](NcclCommunicator& group) {
+        NcclCommunicator other = group.split(0, group.rank(), {10, 11}, "other");
+        const DeviceArray<int> data(std::vector{1, 2});
+        const DeviceArray<int> hung(1U);
+        cudaStream_t stream = nullptr; // for which the default stream waits
+        support::check(cudaStreamCreate(&stream));
+        if (group.rank() == 0) other.all_reduce(hung, muster::sum, stream); // the other rank never does
+        check(muster::host_bytes(group, data).size() == 8, "bytes");
+        check(muster::exchange_values(group, group.rank()) == std::vector{0, 1}, "values");
+        muster::require_replicated(group, data, "data");
+        check(group.split(0, group.rank()).size() == 2, "split");
+        check(other.is_open(), "ended");
+        other.abort();
+        support::check(cudaStreamDestroy(stream));
+    });
+}
+
 TEST_CASE("replicas and shards in GPU memory are told apart", "[nccl]") {
     const support::Script script;
     with_nccl(3, [](NcclCommunicator& group) {
