@@ -2,7 +2,10 @@
 // CASE BATCH_OF_ANOTHER_SIZE: muster: the global batch size is not a multiple of the mesh's DP
 // CASE BATCH_OF_NONE: muster: the global batch size must be at least 1
 // CASE NO_DP: MeshWith
-// CASE NO_CP: MeshWith
+// CASE SAMPLES_ALONG_WHAT: as in sampler_shard<Dp>(mesh)
+// CASE BATCH_ALONG_WHAT: as in local_batch<Dp>(mesh, size)
+// CASE FIXED_BATCH_ALONG_WHAT: as in local_batch<64, Dp>(mesh)
+// CASE REPLICAS_ALONG_WHAT: as in is_canonical_replica<Dp, Cp>(mesh)
 // CASE NO_SUCH_SHARDS: MeshWith
 // CASE BUFFERS_THAT_ARE_READ_ONLY: MutableBuffers
 #include <muster/topology.hpp>
@@ -12,6 +15,7 @@
 #include <muster/training/sampler.hpp>
 
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "../unit/training/place.hpp"
@@ -22,6 +26,10 @@ using muster::Pp;
 using muster::Tp;
 
 using Whole = support::Place<muster::Topology3D<2, 4, 1>>;
+struct Replica {
+    static constexpr std::string_view name = "replica";
+};
+using Hybrid = support::Place<muster::Topology<Axis<Replica, 2>, Axis<Dp, 4>>>;
 using Flat = support::Place<muster::Topology<Axis<Dp, 8>>>;
 
 #ifdef BATCH_OF_ANOTHER_SIZE
@@ -43,10 +51,28 @@ using Sampled = Flat;
 #endif
 inline auto sampler(const Sampled& mesh) { return muster::sampler_shard(mesh); }
 
-#ifdef NO_CP
-inline bool canonical(const Flat& mesh) { return muster::is_canonical_replica(mesh); }
+#ifdef SAMPLES_ALONG_WHAT
+inline auto samples(const Hybrid& mesh) { return muster::sampler_shard(mesh); }
 #else
-inline bool canonical(const Flat& mesh) { return muster::is_canonical_replica<Dp>(mesh); }
+inline auto samples(const Hybrid& mesh) { return muster::sampler_shard<Replica, Dp>(mesh); }
+#endif
+
+#ifdef BATCH_ALONG_WHAT
+inline int batch_along(const Hybrid& mesh) { return muster::local_batch(mesh, 16); }
+#else
+inline int batch_along(const Hybrid& mesh) { return muster::local_batch<Replica, Dp>(mesh, 16); }
+#endif
+
+#ifdef FIXED_BATCH_ALONG_WHAT
+inline int fixed_along(const Hybrid& mesh) { return muster::local_batch<16>(mesh); }
+#else
+inline int fixed_along(const Hybrid& mesh) { return muster::local_batch<16, Replica, Dp>(mesh); }
+#endif
+
+#ifdef REPLICAS_ALONG_WHAT
+inline bool canonical(const Hybrid& mesh) { return muster::is_canonical_replica(mesh); }
+#else
+inline bool canonical(const Hybrid& mesh) { return muster::is_canonical_replica<Replica>(mesh); }
 #endif
 
 #ifdef NO_SUCH_SHARDS

@@ -12,22 +12,30 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace muster::inline v0_1 {
 
 /// Whether this rank is the one of its replicas that writes a checkpoint: the first along the axes along which the
-/// state is replicated, which are dp and cp if none are named. Of those that differ along other axes, such as tp, each
-/// has a canonical replica of its own: it holds another shard.
+/// state is replicated. Of those that differ along other axes, such as tp, each has a canonical replica of its own: it
+/// holds another shard.
 template <AxisTag... Replicated, class Mesh>
 requires(sizeof...(Replicated) > 0 && MeshWith<Mesh, Replicated...>)
     [[nodiscard]] bool is_canonical_replica(const Mesh& mesh) {
     return ((mesh.template coordinate<Replicated>() == 0) && ...);
 }
 
-/// Along dp and cp.
-template <MeshWith<Dp, Cp> Mesh>
+/// Along dp and cp, where the mesh has them, and no other axes than these, tp and pp.
+template <MeshWith<> Mesh>
 [[nodiscard]] bool is_canonical_replica(const Mesh& mesh) {
-    return is_canonical_replica<Dp, Cp>(mesh);
+    static_assert(detail::has_known_axes<detail::GridOf<Mesh>>,
+                  "muster: the mesh has other axes than tp, dp, cp and pp: name those along which the state is "
+                  "replicated, as in is_canonical_replica<Dp, Cp>(mesh)");
+    const auto is_first = [&]<class Tag>(std::type_identity<Tag>) {
+        if constexpr (MeshWith<Mesh, Tag>) return mesh.template coordinate<Tag>() == 0;
+        return true;
+    };
+    return is_first(std::type_identity<Dp>{}) && is_first(std::type_identity<Cp>{});
 }
 
 /// The parts of a checkpoint file's name that are the same on all ranks.
@@ -54,7 +62,8 @@ template <AxisTag... Sharded, class Mesh, AxisTag... Tags, int... Extent>
 } // namespace detail
 
 /// "model-step100-dp1-tp0-cp0.bin": the file of this rank, by its coordinates in axis order. With tags, by these alone:
-/// `checkpoint_name<Tp>(mesh)` is "model-tp0.bin" on all replicas of that shard, and the canonical one writes it.
+/// `checkpoint_name<Tp>(mesh)` is "model-tp0.bin" on all replicas of that shard, and the canonical one writes it. Name
+/// all axes along which the state is sharded: checkpoint_name<Pp, Tp>(mesh) where there are stages.
 template <AxisTag... Sharded, class Mesh>
 requires MeshWith<Mesh, Sharded...>
 [[nodiscard]] std::string checkpoint_name(const Mesh& mesh, const CheckpointName& name = {}) {

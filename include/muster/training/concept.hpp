@@ -2,9 +2,12 @@
 #pragma once
 
 #include <muster/topology/axis.hpp>
+#include <muster/topology/static_checks.hpp>
+#include <muster/topology/topology.hpp>
 
 #include <concepts>
 #include <type_traits>
+#include <utility>
 
 namespace muster::inline v0_1 {
 
@@ -15,4 +18,18 @@ concept MeshWith = (AxisTag<Tags> && ...) && requires(const std::remove_cvref_t<
     requires(std::same_as<decltype(mesh.template coordinate<Tags>()), int> && ...);
 };
 
+namespace detail {
+
+/// Whether each axis is one of tp, dp, cp and pp: what differs along these is known. Of others only the program knows.
+template <class Grid>
+inline constexpr bool has_known_axes = false;
+
+template <AxisTag... Tags, int... Extent>
+inline constexpr bool has_known_axes<Topology<Axis<Tags, Extent>...>> = ((times_among<Tags, Tp, Dp, Cp, Pp> > 0) &&
+                                                                         ...);
+
+template <class Mesh>
+using GridOf = std::remove_cvref_t<decltype(std::declval<const Mesh&>().topology())>;
+
+} // namespace detail
 } // namespace muster::inline v0_1

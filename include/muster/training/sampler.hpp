@@ -2,6 +2,8 @@
 #pragma once
 
 #include <muster/topology/axis.hpp>
+#include <muster/topology/subset.hpp>
+#include <muster/topology/topology.hpp>
 #include <muster/training/concept.hpp>
 
 namespace muster::inline v0_1 {
@@ -15,10 +17,29 @@ struct SamplerShard {
     friend bool operator==(const SamplerShard&, const SamplerShard&) = default;
 };
 
-/// The data set is dealt out along dp alone: ranks that differ in tp or cp work on the same samples.
+namespace detail {
+
+template <class Mesh, AxisTag... Tags, int... Extent>
+[[nodiscard]] SamplerShard shard_along(const Mesh& mesh, const Topology<Axis<Tags, Extent>...>& axes) {
+    return {axes.size(), axes.rank_of({mesh.template coordinate<Tags>()...})};
+}
+
+} // namespace detail
+
+/// The data set is dealt out along these axes: sampler_shard<Replica, Dp>(mesh). Ranks that differ along others only
+/// work on the same samples.
+template <AxisTag... Data, class Mesh>
+requires(sizeof...(Data) > 0 && MeshWith<Mesh, Data...>) [[nodiscard]] SamplerShard sampler_shard(const Mesh& mesh) {
+    return detail::shard_along(mesh, sub_topology<Data...>(mesh.topology()));
+}
+
+/// Along dp, on a mesh of no other axes than tp, dp, cp and pp.
 template <MeshWith<Dp> Mesh>
 [[nodiscard]] SamplerShard sampler_shard(const Mesh& mesh) {
-    return {mesh.topology().template extent<Dp>(), mesh.template coordinate<Dp>()};
+    static_assert(detail::has_known_axes<detail::GridOf<Mesh>>,
+                  "muster: the mesh has other axes than tp, dp, cp and pp: name those along which ranks take other "
+                  "samples, as in sampler_shard<Dp>(mesh)");
+    return sampler_shard<Dp>(mesh);
 }
 
 } // namespace muster::inline v0_1
