@@ -8,9 +8,9 @@
 
 namespace muster::inline v0_1 {
 
-/// Where progress and warnings go: called with one line at a time, without the newline, from the thread that forms
-/// the mesh. An empty sink drops them.
-using LogSink = std::function<void(std::string_view line)>;
+/// Where progress, warnings and errors that all ranks share go: called with one text at a time, which may have several
+/// lines, without the last newline. An empty sink drops them.
+using LogSink = std::function<void(std::string_view text)>;
 
 /// The default sink: standard error.
 inline void log_to_stderr(std::string_view line) {

@@ -91,13 +91,19 @@ template <std::size_t N>
     return joined(parts, "; ");
 }
 
+/// An extent for an axis that the mesh has not: the grid would be another one than was asked for.
 template <class Grid, AxisTag Tag>
-void refuse_unless_in(const Extents& extents) {
-    if (!Grid::template has_axis<Tag> && requested<Tag>(extents))
+void refuse_unless_in(const Extents& extents, const Environment& environment) {
+    if (Grid::template has_axis<Tag>) return;
+    const auto refuse = [](const std::string& extent, const std::string& from) {
         throw Error(errc::invalid_argument, Stage::mesh,
-                    format("{} is {} from the constructor, but the mesh has no such axis\n  do: leave it out, or "
-                           "add the axis to the mesh's type",
-                           {upper(Tag::name), *requested<Tag>(extents)}));
+                    format("{} is {} from {}, but the mesh has no such axis\n  do: leave it out, or add the axis to the "
+                           "mesh's type",
+                           {upper(Tag::name), extent, from}));
+    };
+    if (requested<Tag>(extents)) refuse(std::to_string(*requested<Tag>(extents)), "the constructor");
+    const std::string variable = upper(Tag::name) + "_SIZE";
+    if (const auto value = environment.get(variable); value && *value != "1") refuse(*value, variable);
 }
 
 /// The topology of this launch. Throws: errc::world_mismatch or errc::invalid_argument, with where each number came
@@ -106,11 +112,14 @@ template <AxisTag... Tags, int... Extent>
 [[nodiscard]] Topology<Axis<Tags, Extent>...> fit(std::type_identity<Topology<Axis<Tags, Extent>...>>,
                                                   const Launch& launch, const Extents& extents) {
     using Grid = Topology<Axis<Tags, Extent>...>;
-    refuse_unless_in<Grid, Tp>(extents);
-    refuse_unless_in<Grid, Dp>(extents);
-    refuse_unless_in<Grid, Cp>(extents);
-    refuse_unless_in<Grid, Pp>(extents);
-    refuse_unless_in<Grid, Ep>(extents);
+    const auto check = [&]<class... Known>(std::type_identity<Known>...) {
+        // A mesh of other axes alone, as a process group is one, is not what the variables are about.
+        const Environment none;
+        constexpr bool has_any = (Grid::template has_axis<Known> || ...);
+        (refuse_unless_in<Grid, Known>(extents, has_any ? launch.environment : none), ...);
+    };
+    check(std::type_identity<Tp>{}, std::type_identity<Dp>{}, std::type_identity<Cp>{}, std::type_identity<Pp>{},
+          std::type_identity<Ep>{});
     const std::array requests{request<Tags, Extent>(extents, launch.environment)...};
     constexpr std::array<int, sizeof...(Tags)> fixed{Extent...};
     std::array<int, static_cast<std::size_t>(Grid::ndim_dynamic())> open{};

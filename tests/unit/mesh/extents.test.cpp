@@ -101,4 +101,9 @@ TEST_CASE("extents are at least one, wherever they come from") {
 TEST_CASE("an extent for an axis that the mesh has not") {
     CHECK_THAT(refusal<Static>(launch_of(4), {.pp = 2}),
                ContainsSubstring("PP is 2 from the constructor, but the mesh"));
+    CHECK_THAT(refusal<Static>(launch_of(4, {{"PP_SIZE", "2"}})),
+               ContainsSubstring("PP is 2 from PP_SIZE, but the mesh has no such axis"));
+    CHECK(refusal<Static>(launch_of(4, {{"PP_SIZE", "1"}, {"EP_SIZE", ""}})).empty());
+    // The variables are not about a group that has no such axes.
+    CHECK(refusal<muster::Topology<muster::Axis<muster::World>>>(launch_of(4, {{"TP_SIZE", "2"}})).empty());
 }
