@@ -96,10 +96,11 @@ template <class Grid, AxisTag Tag>
 void refuse_unless_in(const Extents& extents, const Environment& environment) {
     if (Grid::template has_axis<Tag>) return;
     const auto refuse = [](const std::string& extent, const std::string& from) {
-        throw Error(errc::invalid_argument, Stage::mesh,
-                    format("{} is {} from {}, but the mesh has no such axis\n  do: leave it out, or add the axis to the "
-                           "mesh's type",
-                           {upper(Tag::name), extent, from}));
+        throw Error(
+            errc::invalid_argument, Stage::mesh,
+            format("{} is {} from {}, but the mesh has no such axis\n  do: leave it out, or add the axis to the "
+                   "mesh's type",
+                   {upper(Tag::name), extent, from}));
     };
     if (requested<Tag>(extents)) refuse(std::to_string(*requested<Tag>(extents)), "the constructor");
     const std::string variable = upper(Tag::name) + "_SIZE";
