@@ -56,7 +56,8 @@ class Compiler:
     def folders(database, unit):
         """The folders of other libraries' headers."""
         flags = library_flags(database, unit, ROOT / "include")
-        return [folder for word, folder in zip(flags, flags[1:]) if word == "-isystem"]
+        named = [folder for word, folder in zip(flags, flags[1:]) if word == "-isystem"]
+        return [folder for folder in named if not pathlib.Path(folder).is_relative_to(ROOT)]
 
     def command(self, text, more):
         unit = pathlib.Path(self.folder) / "unit.cpp"
