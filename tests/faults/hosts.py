@@ -153,13 +153,17 @@ def names():
         yield (see, add) if subprocess.run([*see, "true"], capture_output=True, check=False).returncode == 0 else None
 
 
+def start_rank_at_name(group, node, local, host, see):
+    return group.start(host.run(*see, worker, "--timeout", 30000),
+                       clean_environment(RANK=node * RANKS + local, WORLD_SIZE=2 * RANKS, LOCAL_RANK=local,
+                                         LOCAL_WORLD_SIZE=RANKS, MASTER_ADDR="head", MASTER_PORT=PORT),
+                       f"rank {node * RANKS + local}")
+
+
 def start_at_name(group, near, far, see):
     for node, host in enumerate((near, far)):
         for local in range(RANKS):
-            group.start(host.run(*see, worker, "--timeout", 30000),
-                        clean_environment(RANK=node * RANKS + local, WORLD_SIZE=2 * RANKS, LOCAL_RANK=local,
-                                          LOCAL_WORLD_SIZE=RANKS, MASTER_ADDR="head", MASTER_PORT=PORT),
-                        f"rank {node * RANKS + local}")
+            start_rank_at_name(group, node, local, host, see)
 
 
 def name_of_two_families():
@@ -172,6 +176,48 @@ def name_of_two_families():
         add("fd77::99 head\n10.77.0.1 head\n")
         start_at_name(group, near, far, see)
         all_well(group)
+
+
+def two_jobs_at_a_name_of_two_families():
+    """The second finds the port taken at the first address, and does not serve at the other."""
+    with hosts.Hosts(2) as (near, far), names() as named, Group() as group, Group() as second:
+        if not named:
+            print("skipped: two jobs at a name of two families: root may not mount here")
+            return
+        see, add = named
+        add("fd77::1 head\n10.77.0.1 head\n")
+        start_rank_at_name(group, 0, 0, near, see)
+        time.sleep(1)
+        start_rank_at_name(second, 0, 0, near, see)
+        second.wait(20)
+        require("Address already in use" in second.all[0].error, second.all[0].error)
+        for local in range(1, RANKS):
+            start_rank_at_name(group, 0, local, near, see)
+        for local in range(RANKS):
+            start_rank_at_name(group, 1, local, far, see)
+        all_well(group)
+
+
+def meet_at_own_name(lines):
+    """Rank 0's host has these lines for its own name, as others do not."""
+    with hosts.Hosts(2) as (near, far), names() as named, names() as elsewhere, Group() as group:
+        if not named:
+            print("skipped: a name that is loopback on its own host: root may not mount here")
+            return
+        named[1](lines)
+        elsewhere[1]("10.77.0.1 head\n")
+        for node, (host, (see, _)) in enumerate(((near, named), (far, elsewhere))):
+            for local in range(RANKS):
+                start_rank_at_name(group, node, local, host, see)
+        all_well(group)
+
+
+def name_of_loopback_and_more():
+    meet_at_own_name("127.0.1.1 head\n10.77.0.1 head\n")
+
+
+def name_of_loopback():
+    meet_at_own_name("127.0.1.1 head\n")
 
 
 def name_that_is_known_late():
@@ -202,4 +248,5 @@ if __name__ == "__main__":
     sys.exit(main({test.__name__.replace("_", " "): test for test in (
         ipv4, ipv6, folder, slow_and_lossy_line, host_that_is_missing, host_of_rank_0_that_is_missing,
         host_that_does_not_answer, line_that_is_cut_in_the_roll_call, line_that_is_cut_while_connecting,
-        name_of_two_families, name_that_is_known_late, name_that_nobody_knows)}, at_once=AT_ONCE))
+        name_of_two_families, two_jobs_at_a_name_of_two_families,
+        name_of_loopback_and_more, name_of_loopback, name_that_is_known_late, name_that_nobody_knows)}, at_once=AT_ONCE))

@@ -39,7 +39,7 @@ public:
         GlooDeviceOptions where;
         where.interface = options.interface;
         if (launch.endpoint)
-            where.address = detail::local_address_toward(*launch.endpoint, Deadline::after(options.timeout));
+            where.address = detail::local_address(launch, *launch.endpoint, Deadline::after(options.timeout));
         else if (launch.local_size != launch.world_size)
             where.address = detail::local_address_outward(); // they meet in a folder, perhaps of several hosts
         device_.emplace(where);

@@ -4,6 +4,7 @@
 #include <muster/core/deadline.hpp>
 #include <muster/gloo/local_address.hpp>
 #include <muster/launch/launch.hpp>
+#include <muster/rendezvous/endpoint.hpp>
 #include <muster/store/fd.hpp>
 #include <muster/store/resolve.hpp>
 
@@ -17,18 +18,22 @@
 
 namespace muster::inline v0_1::detail {
 
-/// The local address from which this host reaches `endpoint`, as numbers; empty when there is no way to it. Asks the
-/// routing table: connecting a datagram socket sends nothing.
+/// The local address from which this host reaches `endpoint`, as numbers; empty when there is no way to it. A loopback
+/// address only where there is no other. Asks the routing table: connecting a datagram socket sends nothing.
 /// Blocks: as long as the name takes to resolve, at most to the deadline.
 [[nodiscard]] inline std::string local_address_toward(const Endpoint& endpoint, Deadline deadline) {
+    std::string loopback;
     for (const Address& address : resolve_patiently(bare_host(endpoint.host), endpoint.port, deadline).addresses) {
         const Fd fd(::socket(address.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
         if (!fd || ::connect(fd.get(), address.get(), address.size) != 0) continue;
         Address local;
         local.size = sizeof local.storage;
-        if (::getsockname(fd.get(), local.get(), &local.size) == 0) return to_string(local);
+        if (::getsockname(fd.get(), local.get(), &local.size) != 0) continue;
+        const std::string text = to_string(local);
+        if (!is_loopback(text)) return text;
+        if (loopback.empty()) loopback = text;
     }
-    return {};
+    return loopback;
 }
 
 /// The address by which other hosts are likely to know this one: that of the default route, else the first interface
@@ -47,6 +52,15 @@ namespace muster::inline v0_1::detail {
             return numeric_address(one->ifa_addr, family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
         }
     return {};
+}
+
+/// The address at which the other ranks reach this one, who meet at `endpoint`. A host's own name may stand for
+/// loopback there, and means another address elsewhere. Blocks: as local_address_toward.
+[[nodiscard]] inline std::string local_address(const Launch& launch, const Endpoint& endpoint, Deadline deadline) {
+    const std::string toward = local_address_toward(endpoint, deadline);
+    if (launch.local_size == launch.world_size || !is_loopback(toward) || is_loopback(endpoint.host)) return toward;
+    const std::string outward = local_address_outward();
+    return outward.empty() ? toward : outward;
 }
 
 } // namespace muster::inline v0_1::detail

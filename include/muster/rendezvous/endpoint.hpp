@@ -26,7 +26,7 @@
 namespace muster::inline v0_1::detail {
 
 /// The address at which rank 0 serves: the endpoint's and no other. Except for a name that on its own host stands for
-/// loopback, as Debian writes the host's own name into /etc/hosts: then the other hosts mean another address by it.
+/// loopback, too, as Debian writes the host's own name into /etc/hosts: other hosts mean another address by it.
 [[nodiscard]] inline std::string address_to_serve(const Launch& launch, Deadline deadline) {
     const std::string& host = launch.endpoint->host;
     const std::string bare = bare_host(host);
@@ -35,15 +35,16 @@ namespace muster::inline v0_1::detail {
     if (launch.local_size == launch.world_size || host == "localhost" || found.addresses.empty()) return host;
     for (const Address& address : found.addresses) {
         const std::string text = to_string(address);
-        if (!text.starts_with("127.") && text != "::1") return host;
+        if (text.starts_with("127.") || text == "::1") return {};
     }
-    return {};
+    return host;
 }
 
 /// Where it fails, the text says what the address and the port came from: nobody may have chosen them.
 [[nodiscard]] inline std::unique_ptr<TcpStoreServer> serve_at_endpoint(const Launch& launch, Deadline deadline) {
     try {
-        return std::make_unique<TcpStoreServer>(address_to_serve(launch, deadline), launch.endpoint->port);
+        return std::make_unique<TcpStoreServer>(address_to_serve(launch, deadline), launch.endpoint->port,
+                                                TcpStoreServerOptions{}, deadline);
     } catch (const Error& error) {
         if (launch.from.endpoint.empty()) throw;
         throw Error(error.code(), error.stage(),
@@ -59,9 +60,10 @@ namespace muster::inline v0_1::detail {
 }
 
 /// Meets at the launch's endpoint: rank 0 serves there, unless the launcher already does, and says so to `on_serving`
-/// with the port that it has. A world of 1 needs no network.
+/// with the port that it has. A world of 1 needs no network. `connect_by`: as for TcpStore.
 [[nodiscard]] inline Meeting meet_at_endpoint(const Launch& launch, Deadline deadline,
-                                              const std::function<void(const Endpoint&)>& on_serving = {}) {
+                                              const std::function<void(const Endpoint&)>& on_serving = {},
+                                              Deadline connect_by = Deadline::never()) {
     if (launch.world_size == 1) return Meeting(AnyStore(MemoryStore()));
     if (!launch.endpoint)
         throw Error(errc::invalid_launch, Stage::rendezvous,
@@ -78,7 +80,7 @@ namespace muster::inline v0_1::detail {
     try {
         const bool muster_serves = !launch.endpoint_is_served;
         TcpStore connected(endpoint.host, endpoint.port, deadline,
-                           muster_serves && !server ? StoreServer::muster : StoreServer::any);
+                           muster_serves && !server ? StoreServer::muster : StoreServer::any, connect_by);
         // Jobs that share a store keep apart by their names.
         AnyStore store(PrefixStore<TcpStore>(std::move(connected), format("muster/{}", {launch.job})));
         return muster_serves ? meet_at(std::move(store), std::move(server)) : Meeting(std::move(store));

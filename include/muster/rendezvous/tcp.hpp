@@ -85,7 +85,7 @@ private:
                 Launch there = launch;
                 there.endpoint->port = *found;
                 try {
-                    return detail::meet_at_endpoint(there, deadline.at_most(1s));
+                    return detail::meet_at_endpoint(there, deadline, {}, deadline.at_most(1s));
                 } catch (const Error&) {
                     if (deadline.expired()) throw;
                 }

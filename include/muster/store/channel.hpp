@@ -47,17 +47,17 @@ public:
     struct Unproven {};
 
     /// Saves the round trip of the handshake where the server is there already and can be trusted to be one: the first
-    /// answer proves it. Where that fails, prove() finds out what is there.
-    Channel(const std::string& host, std::uint16_t port, Deadline deadline, Unproven)
+    /// answer proves it. Where that fails, prove() finds out what is there. `connect_by` may be before the deadline.
+    Channel(const std::string& host, std::uint16_t port, Deadline deadline, Unproven, Deadline connect_by)
         : host_(host),
           port_(port),
           where_(host_port(host, port)),
-          stream_(connect_quickly(host, port, deadline)),
+          stream_(connect_quickly(host, port, connect_by)),
           prove_by_(deadline) {
         if (stream_.is_open())
             greeting_ = RequestWriter(Opcode::validate).number(wire_magic).bytes();
         else
-            prove(deadline);
+            prove(connect_by);
     }
 
     /// Whether nothing has come from the server yet: all that was told it may be lost.
@@ -162,7 +162,7 @@ public:
 
 private:
     void prove(Deadline deadline) {
-        stream_ = connect_store(host_, port_, deadline);
+        stream_ = connect_store(host_, port_, deadline, start_);
         greeting_.clear();
         death_.clear();
         owed_ = Owed::nothing;
@@ -219,6 +219,7 @@ private:
                     format("lost the store at {} while {}\n  seen: {}\n  {}", {where_, act.text(), seen, advice}));
     }
 
+    Deadline::Clock::time_point start_ = Deadline::Clock::now();
     std::string host_;
     std::uint16_t port_;
     std::string where_;

@@ -134,11 +134,12 @@ struct Attempt {
 using Resolve = std::function<Resolution(Deadline)>;
 
 /// Tries all addresses of a store, again and again with back-off, until one speaks c10d or the deadline has passed.
+/// `start` is when it was first tried, for the error's text.
 /// Resolving, connecting and the handshake are one unit: whichever fails, the next try starts at the name.
-[[nodiscard]] inline Stream connect_store(const std::string& where, const Resolve& resolve_name, Deadline deadline) {
+[[nodiscard]] inline Stream connect_store(const std::string& where, const Resolve& resolve_name, Deadline deadline,
+                                          Deadline::Clock::time_point start = Deadline::Clock::now()) {
     using namespace std::chrono_literals;
     using Seconds = std::chrono::duration<double>;
-    const auto start = Deadline::Clock::now();
     std::minstd_rand random(std::random_device{}());
     std::uniform_real_distribution<double> jitter(0.5, 1.5);
     Seconds pause = 10ms;
@@ -181,13 +182,14 @@ using Resolve = std::function<Resolution(Deadline)>;
                {where, seconds_text(Deadline::Clock::now() - start), tried.empty() ? "none" : tried, attempts, last}));
 }
 
-[[nodiscard]] inline Stream connect_store(const std::string& host, std::uint16_t port, Deadline deadline) {
+[[nodiscard]] inline Stream connect_store(const std::string& host, std::uint16_t port, Deadline deadline,
+                                          Deadline::Clock::time_point start = Deadline::Clock::now()) {
     const std::string bare = bare_host(host);
     if (bare.empty() || port == 0)
         throw Error(errc::invalid_argument, Stage::store,
                     format("a store's address needs a host and a port that is not 0, got {}", {host_port(bare, port)}));
     return connect_store(
-        host_port(bare, port), [&](Deadline d) { return resolve(bare, port, d); }, deadline);
+        host_port(bare, port), [&](Deadline d) { return resolve(bare, port, d); }, deadline, start);
 }
 
 } // namespace muster::inline v0_1::detail

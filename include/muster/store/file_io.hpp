@@ -101,7 +101,8 @@ public:
     FreshFile(const Fd& folder, const std::string& folder_path, std::string name, std::string_view bytes)
         : folder_(folder.get()),
           folder_path_(folder_path),
-          name_(std::move(name)) {
+          name_(std::move(name)),
+          owner_(::getpid()) {
         Fd fd(::openat(folder_, name_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
         if (!fd) file_trouble("write into", folder_path_, errno);
         int error = 0;
@@ -135,11 +136,14 @@ public:
     }
 
 private:
-    void remove() const noexcept { (void)::unlinkat(folder_, name_.c_str(), 0); }
+    void remove() const noexcept {
+        if (::getpid() == owner_) (void)::unlinkat(folder_, name_.c_str(), 0); // a fork's copy is not its own
+    }
 
     int folder_;
     const std::string& folder_path_;
     std::string name_;
+    pid_t owner_;
 };
 
 } // namespace muster::inline v0_1::detail

@@ -66,8 +66,9 @@ struct Listener {
 }
 
 /// Listens at the first address of `host` that can be bound; an empty host means every address of both families.
-/// Blocks: up to 30 seconds where `host` is a name and the name server does not answer.
-[[nodiscard]] inline Listener listen_on(const std::string& host, std::uint16_t port) {
+/// Blocks: to the deadline where `host` is a name and the name server does not answer.
+[[nodiscard]] inline Listener listen_on(const std::string& host, std::uint16_t port,
+                                        Deadline deadline = Deadline::after(std::chrono::seconds(30))) {
     const std::string bare = bare_host(host);
     const std::string where = bare.empty() ? format("port {} of all addresses", {port}) : host_port(bare, port);
     Resolution found;
@@ -77,7 +78,7 @@ struct Listener {
             for (const Address& address : look_up(any, port, AI_NUMERICHOST).addresses)
                 found.addresses.push_back(address);
     } else {
-        found = resolve(bare, port, Deadline::after(std::chrono::seconds(30)));
+        found = resolve(bare, port, deadline);
         if (!found.problem.empty())
             throw Error(errc::connection, Stage::store,
                         format("cannot serve a store at {}: the name cannot be resolved: {}\n  do: give an "
@@ -91,7 +92,8 @@ struct Listener {
             const std::uint16_t bound = bound_port(fd);
             return {std::move(fd), bound};
         }
-        if (bare.empty() && error != EAFNOSUPPORT && error != EADDRNOTAVAIL) break;
+        // Clients try them in this order: behind somebody else's address they would not find this one.
+        if (error == EADDRINUSE || (bare.empty() && error != EAFNOSUPPORT && error != EADDRNOTAVAIL)) break;
     }
     throw Error(errc::connection, Stage::store,
                 format("cannot serve a store at {}: {}\n  do: {}", {where, errno_text(error), bind_advice(error)}));

@@ -68,8 +68,9 @@ public:
                 if (event.data.fd == orders_.get()) {
                     std::uint64_t count = 0;
                     (void)!::read(orders_.get(), &count, sizeof count); // before the look: a later order comes again
-                    if (order_ == Order::stop) return;
-                    close_listener();
+                    const Order order = order_;
+                    if (order == Order::stop) return;
+                    if (order == Order::stop_listening) close_listener();
                 } else if (event.data.fd == listener_.get()) {
                     accept_some();
                 } else {

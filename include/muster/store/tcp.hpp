@@ -42,12 +42,14 @@ class TcpStore {
 public:
     /// Connects; tries again while the host cannot be resolved, refuses or resets. `host` is a name, an IPv4 address
     /// or an IPv6 address with or without brackets; all addresses of a name are tried.
-    /// Blocks: at most to the deadline.
-    /// Throws: Error with errc::connection at the deadline, errc::protocol when something else listens there.
-    /// Pre: what serves there is what `server` says.
-    TcpStore(const std::string& host, std::uint16_t port, Deadline deadline, StoreServer server = StoreServer::any)
-        : channel_(server == StoreServer::muster ? detail::Channel(host, port, deadline, detail::Channel::Unproven())
-                                                 : detail::Channel(host, port, deadline)),
+    /// Blocks: at most to the deadline, and to `connect_by` where that is sooner: after it a server that was reached
+    /// may still take to the deadline to show that it is one. Throws: Error with errc::connection at the deadline,
+    /// errc::protocol when something else listens there. Pre: what serves there is what `server` says.
+    TcpStore(const std::string& host, std::uint16_t port, Deadline deadline, StoreServer server = StoreServer::any,
+             Deadline connect_by = Deadline::never())
+        : channel_(server == StoreServer::muster ? detail::Channel(host, port, deadline, detail::Channel::Unproven(),
+                                                                   std::min(deadline, connect_by))
+                                                 : detail::Channel(host, port, std::min(deadline, connect_by))),
           server_(server) {}
 
     TcpStore(TcpStore&&) noexcept = default;

@@ -8,6 +8,9 @@
 #include <muster/store/service.hpp>
 #include <muster/store/thread.hpp>
 
+#include <unistd.h>
+
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -28,9 +31,11 @@ public:
     /// Listens at `host`, a name or address of this host; an empty one means all of its addresses, IPv4 and IPv6. Give
     /// an empty one where `host` may stand for a loopback address here and for another one elsewhere. Port 0 means
     /// any that is free; port() tells.
+    /// Blocks: to the deadline where `host` is a name and the name server does not answer.
     /// Throws: Error with errc::connection when that cannot be bound.
-    TcpStoreServer(const std::string& host, std::uint16_t port, TcpStoreServerOptions options = {}) {
-        detail::Listener listener = detail::listen_on(host, port);
+    TcpStoreServer(const std::string& host, std::uint16_t port, TcpStoreServerOptions options = {},
+                   Deadline deadline = Deadline::after(std::chrono::seconds(30))) {
+        detail::Listener listener = detail::listen_on(host, port, deadline);
         port_ = listener.port;
         service_ = std::make_unique<detail::StoreService>(std::move(listener.fd), options);
         thread_ = start(*service_);
@@ -41,6 +46,7 @@ public:
         if (this != &other) {
             close();
             port_ = other.port_;
+            owner_ = other.owner_;
             service_ = std::move(other.service_);
             thread_ = std::move(other.thread_);
         }
@@ -79,12 +85,14 @@ private:
 
     void close() noexcept {
         if (!thread_.joinable()) return;
+        if (::getpid() != owner_) return thread_.detach(); // a fork has no thread; what it shares is its parent's
         service_->stop();
         thread_.join();
         service_.reset();
     }
 
     std::uint16_t port_ = 0;
+    pid_t owner_ = ::getpid();
     std::unique_ptr<detail::StoreService> service_;
     std::thread thread_;
 };

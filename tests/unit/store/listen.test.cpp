@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -65,6 +66,13 @@ TEST_CASE("a port in use is named with what to do") {
     const auto all = failure("", first.port);
     CHECK(has(all, "port " + std::to_string(first.port) + " of all addresses"));
     CHECK(has(all, "Address already in use"));
+}
+
+TEST_CASE("a name is served at no later address than the one that is taken") {
+    const Resolution found = resolve("localhost", 0, muster::Deadline::after(std::chrono::seconds(10)));
+    if (found.addresses.size() < 2) SKIP("localhost has one address here");
+    const Listener first = listen_on(to_string(found.addresses[0]), 0);
+    CHECK(has(failure("localhost", first.port), "Address already in use"));
 }
 
 TEST_CASE("a port is free again as soon as its listener is gone") {

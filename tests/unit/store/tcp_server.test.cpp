@@ -8,6 +8,7 @@
 
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -364,4 +365,33 @@ TEST_CASE("one who left a will and is cut off at once does not keep the server")
     CHECK(stray.is_cut_off());
     CHECK(store.get("gone", soon()) == "stray");
     CHECK(server.drain_wills(Deadline::after(5s)));
+}
+
+TEST_CASE("a fork that ends takes nothing from its parent's server") {
+    std::optional<TcpStoreServer> server(std::in_place, "127.0.0.1", std::uint16_t{0});
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        server.reset();
+        ::_exit(0);
+    }
+    int status = -1;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+    TcpStore store("127.0.0.1", server->port(), Deadline::after(10s));
+    store.set("key", "1", Deadline::after(10s));
+    CHECK(store.get("key", Deadline::after(10s)) == "1");
+}
+
+TEST_CASE("a server that was reached may take its time to answer") {
+    Listener listener = listen_on("127.0.0.1", 0);
+    TcpStore store("127.0.0.1", listener.port, Deadline::after(30s), muster::StoreServer::muster,
+                   Deadline::after(50ms));
+    std::this_thread::sleep_for(100ms);
+    StoreService service(std::move(listener.fd), {});
+    std::thread thread([&] { service.run(); });
+    CHECK_NOTHROW(store.set("key", "1", Deadline::after(30s)));
+    CHECK(store.get("key", Deadline::after(30s)) == "1");
+    service.stop();
+    thread.join();
 }
