@@ -91,7 +91,11 @@ private:
             const auto found = examine_all(present);
             const auto missing = absent(self_.world_size, present);
             // Give the others a moment to show up, so that the one error tells all that is wrong.
-            if (found && !settle_) settle_ = deadline_.at_most(500ms);
+            // What went away again, as a rank that said hello anew does, leaves nothing to settle.
+            if (!found)
+                settle_.reset();
+            else if (!settle_)
+                settle_ = deadline_.at_most(500ms);
             if (found && (settle_->expired() || (missing.empty() && !suspects()))) refuse(*found);
             if (!found && missing.empty() && !suspects()) return accept(present);
             if (!found && (deadline_.expired() || gave_up()))

@@ -13,7 +13,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -623,4 +625,42 @@ TEST_CASE("a rank that connects anew is not taken for dead") {
     const End end = meet(AnyStore(connect(server, 0)), record(0, 2), 30s, {}, true);
     CHECK_FALSE(end.failed);
     CHECK_FALSE(other.get().failed);
+}
+
+namespace {
+
+/// Runs the next step of a script, if any is left, before each wait of the one rank that uses it.
+struct ScriptedStore : MemoryStore {
+    explicit ScriptedStore(const MemoryStore& store, std::vector<std::function<void(Deadline)>> steps)
+        : MemoryStore(store),
+          steps_(std::move(steps)) {}
+
+    [[nodiscard]] bool wait(std::span<const std::string> keys, Deadline deadline) {
+        if (next_ < steps_.size()) steps_[next_++](deadline);
+        return MemoryStore::wait(keys, deadline);
+    }
+
+private:
+    std::vector<std::function<void(Deadline)>> steps_;
+    std::size_t next_ = 0;
+};
+
+} // namespace
+
+TEST_CASE("a gap that closed again is forgotten: rank 0 waits as before, and the next one has its time too") {
+    MemoryStore store;
+    const Record first = record(1, 3);
+    bool pauses = false;
+    const auto lose = [&](Deadline) { store.append("gone", first.nonce, Deadline::after(5s)); };
+    const auto come = [&](Deadline) { leave_hello(store, first); };
+    const auto settled = [](Deadline) { std::this_thread::sleep_for(600ms); };
+    const auto look = [&](Deadline until) {
+        pauses = !until.expired();
+        lose(until);
+    };
+    const auto last = [&](Deadline) { leave_hello(store, record(2, 3)); };
+    AnyStore any(ScriptedStore(store, {come, lose, come, settled, look, come, last}));
+    const Session session = call_roll(any, record(0, 3), "payload", options(20s, {}, true));
+    CHECK(session.world_size() == 3);
+    CHECK(pauses);
 }
