@@ -30,7 +30,7 @@ namespace muster::inline v0_1::detail {
     std::string entry;
     Fields::put_text(entry, to_fields(self).encode());
     Fields::put_text(entry, payload);
-    hello.append(std::string(roll_key), std::move(entry));
+    hello.append(roll_key(roll_part(self.rank)), std::move(entry));
     hello.set(hello_key(self.rank), self.nonce);
     if (fresh) hello.set(will_key(gone_key), self.nonce);
     return hello;

@@ -44,7 +44,8 @@ public:
           payload_(payload),
           options_(options),
           deadline_(options.deadline),
-          grace_(deadline_.extended_by(listening_time)) {}
+          grace_(deadline_.extended_by(listening_time)),
+          read_(static_cast<std::size_t>(roll_parts(self.world_size))) {}
 
     [[nodiscard]] Session call() {
         try {
@@ -115,13 +116,22 @@ private:
     /// Takes new entries into entries_, and answers them where they must confirm.
     void read_roll() {
         // Rank 0 of an earlier attempt may have cleared the roll under this one.
-        if (!options_.fresh && !has(store_, std::string(roll_key), grace_)) return say_hello();
-        const std::string list = store_.get(roll_key, grace_);
+        if (!options_.fresh && !has(store_, roll_key(0), grace_)) return say_hello();
+        Notes answers;
+        // Rank 0's own part is there.
+        take_entries(store_.get(roll_key(0), grace_), read_[0], answers);
+        for (std::size_t part = 1; part < read_.size(); ++part)
+            take_entries(read_list(store_, roll_key(static_cast<int>(part)), grace_), read_[part], answers);
+        if (!index_.contains(self_.nonce)) say_hello();
+        if (!answers.set_keys.empty()) store_.multi_set(answers.set_keys, answers.set_values, grace_);
+    }
+
+    /// Takes what is new in a part of the roll, of which `read` bytes are known.
+    void take_entries(std::string_view list, std::size_t& read, Notes& answers) {
         // A fresh roll only grows.
         std::string_view rest = list;
-        if (options_.fresh) rest.remove_prefix(std::min(read_, rest.size()));
-        read_ = list.size();
-        Notes answers;
+        if (options_.fresh) rest.remove_prefix(std::min(read, rest.size()));
+        read = list.size();
         while (!rest.empty()) {
             Record record = to_record(Fields::take_text(rest));
             const std::string_view payload = Fields::take_text(rest);
@@ -139,8 +149,6 @@ private:
             entry.present = self || options_.fresh;
             entry.answered = Clock::now();
         }
-        if (!index_.contains(self_.nonce)) say_hello();
-        if (!answers.set_keys.empty()) store_.multi_set(answers.set_keys, answers.set_values, grace_);
     }
 
     /// Marks who confirmed, who gave up and who is gone.
@@ -251,11 +259,14 @@ private:
         }
         session.answer = options_.combine ? options_.combine(payloads) : list_payloads(payloads);
         Notes more;
-        more.set(records_key(session.id), encode_records(session.records));
+        std::vector<std::string> pieces = encode_records(session.records);
+        for (std::size_t piece = 0; piece < pieces.size(); ++piece)
+            more.set(records_key(session.id, piece), std::move(pieces[piece]));
         const std::string outcome = format("formed a world of {} ranks and went on", {self_.world_size});
         more.set(std::string(formed_key), encode_formed(self_, outcome, options_.fresh));
         publish(encode_verdict(session, !options_.fresh), grace_, std::move(more));
-        if (!options_.fresh) (void)store_.remove(roll_key, grace_);
+        for (int part = 0; !options_.fresh && part < roll_parts(self_.world_size); ++part)
+            (void)store_.remove(roll_key(part), grace_);
         return session;
     }
 
@@ -287,7 +298,7 @@ private:
     std::deque<Entry> entries_;                          ///< in the order of the roll; stays in place
     std::unordered_map<std::string, std::size_t> index_; ///< nonce -> entry
     std::map<int, std::size_t> latest_;                  ///< rank -> its last entry
-    std::size_t read_ = 0;                               ///< bytes of the roll
+    std::vector<std::size_t> read_;                      ///< bytes of each part of the roll
     std::optional<Deadline> settle_;
     Progress progress_;
 };

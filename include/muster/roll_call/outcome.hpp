@@ -74,10 +74,12 @@ inline void tell_place(AnyStore& store, const Session& session, const std::strin
     const auto ended = count_nonces(read_list(store, gone_key, deadline));
     if (ended.empty()) return {};
     std::unordered_map<std::string, std::size_t> hellos;
-    const std::string roll = read_list(store, roll_key, deadline);
-    for (std::string_view rest = roll; !rest.empty();) {
-        ++hellos[to_record(Fields::take_text(rest)).nonce];
-        (void)Fields::take_text(rest); // the payload
+    for (int part = 0; part < roll_parts(session.size); ++part) {
+        const std::string roll = read_list(store, roll_key(part), deadline);
+        for (std::string_view rest = roll; !rest.empty();) {
+            ++hellos[to_record(Fields::take_text(rest)).nonce];
+            (void)Fields::take_text(rest); // the payload
+        }
     }
     RecordRefs gone;
     for (const Record& record : session.records)

@@ -9,6 +9,7 @@
 #include <muster/roll_call/keys.hpp>
 #include <muster/roll_call/record.hpp>
 #include <muster/store/any_store.hpp>
+#include <muster/store/limits.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -67,16 +68,21 @@ namespace detail {
     return payloads;
 }
 
-[[nodiscard]] inline std::string encode_records(const std::vector<Record>& records) {
-    std::string list;
-    for (const Record& record : records) Fields::put_text(list, to_fields(record).encode());
-    return list;
+/// In pieces that a store takes; most worlds need one.
+[[nodiscard]] inline std::vector<std::string> encode_records(const std::vector<Record>& records) {
+    std::vector<std::string> pieces(1);
+    for (const Record& record : records) {
+        std::string entry;
+        Fields::put_text(entry, to_fields(record).encode());
+        if (!pieces.back().empty() && pieces.back().size() + entry.size() > max_value_bytes) pieces.emplace_back();
+        pieces.back() += entry;
+    }
+    return pieces;
 }
 
-[[nodiscard]] inline std::vector<Record> decode_records(std::string_view list) {
-    std::vector<Record> records;
-    while (!list.empty()) records.push_back(to_record(Fields::take_text(list)));
-    return records;
+/// Adds the records of a piece.
+inline void decode_records(std::string_view piece, std::vector<Record>& records) {
+    while (!piece.empty()) records.push_back(to_record(Fields::take_text(piece)));
 }
 
 /// Everybody's record, index = rank. Most ranks never ask, and in a large world the records are the bulk of the roll
@@ -84,8 +90,12 @@ namespace detail {
 /// Blocks: for the answer of the store, at most to the deadline.
 [[nodiscard]] inline std::vector<Record> fetch_records(AnyStore& store, const Session& session, Deadline deadline) {
     if (!session.records.empty()) return session.records;
-    auto records = decode_records(store.get(records_key(session.id), deadline));
-    if (records.size() != static_cast<std::size_t>(session.size))
+    const auto size = static_cast<std::size_t>(session.size);
+    std::vector<Record> records;
+    // The pieces were set together, the verdict after them.
+    for (std::size_t piece = 0; records.size() < size; ++piece)
+        decode_records(store.get(records_key(session.id, piece), deadline), records);
+    if (records.size() != size)
         throw Error(errc::protocol, Stage::roll_call,
                     format("the store has {} records of a world of {}", {records.size(), session.size}));
     return records;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <muster/launch/launch.hpp>
+#include <muster/roll_call/answer.hpp>
+#include <muster/roll_call/caller.hpp>
 #include <muster/roll_call/commit.hpp>
 #include <muster/roll_call/roll_call.hpp>
 #include <muster/roll_call/watch.hpp>
@@ -663,4 +665,34 @@ TEST_CASE("a gap that closed again is forgotten: rank 0 waits as before, and the
     const Session session = call_roll(any, record(0, 3), "payload", options(20s, {}, true));
     CHECK(session.world_size() == 3);
     CHECK(pauses);
+}
+
+TEST_CASE("a world of 100,000 ranks forms within a store's limits") {
+    constexpr int size = 100'000;
+    MemoryStore store;
+    const auto member = [template_record = record(0, size)](int rank) {
+        Record each = template_record;
+        each.rank = rank;
+        each.pid = rank + 1;
+        const std::string digits = std::to_string(rank);
+        each.nonce = std::string(32 - digits.size(), '0') + digits;
+        each.device_source = std::string(600, 'd'); // as long as those of a large machine
+        return each;
+    };
+    for (int rank = 1; rank < size; ++rank) leave_hello(store, member(rank));
+    AnyStore any{MemoryStore(store)};
+    auto agreed = options(300s, {}, true);
+    agreed.combine = [](const std::vector<std::string>&) { return std::string("one"); };
+    const Record first = member(0);
+    const Session session = muster::detail::RollCaller(any, first, "", agreed).call();
+    REQUIRE(session.world_size() == size);
+    const Session other{.id = session.id, .rank = 1, .size = size};
+    const auto records = muster::detail::fetch_records(any, other, Deadline::after(300s));
+    REQUIRE(records.size() == session.records.size());
+    CHECK(records.back() == session.records.back());
+    CHECK(records.back().rank == size - 1);
+}
+
+TEST_CASE("the records of a small world are one piece") {
+    CHECK(muster::detail::encode_records(world(64)).size() == 1);
 }
