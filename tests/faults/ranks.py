@@ -50,6 +50,19 @@ def missing_rank_0():
                     rank.error and "about 0;" in rank.stderr, rank.error)
 
 
+def too_few_open_files():
+    """Where rank 0 has no room for all, nobody is called missing for it."""
+    with Group() as group:
+        limited = ["bash", "-c", 'ulimit -n 60; exec "$@"', "few", worker, "--timeout", 20000]
+        port = free_port()
+        ranks = group.ranks(limited, [0], 4, port) + group.ranks([worker, "--timeout", 20000], [1, 2, 3], 4, port)
+        group.wait(30)
+        ended_with_error(ranks, 20)
+        text = one_text(ranks)
+        require("needs a connection for each of 4 ranks" in text and "a hard limit of 60" in text and
+                "ulimit -n 68" in text, text)
+
+
 def late_rank_is_waited_for():
     with Group() as group:
         port = free_port()
@@ -384,7 +397,7 @@ def something_else_on_the_port():
 if __name__ == "__main__":
     sys.exit(main({
         test.__name__.replace("_", " "): test for test in (
-            missing_one, missing_two, missing_rank_0, late_rank_is_waited_for, doubled_rank,
+            missing_one, missing_two, missing_rank_0, too_few_open_files, late_rank_is_waited_for, doubled_rank,
             doubled_rank_at_once, doubled_rank_that_comes_late,
             doubled_rank_in_place_of_another, doubled_rank_0_on_a_served_store, doubled_rank_0_that_serves,
             another_world_size, another_world_size_and_a_rank_outside, another_mesh,
