@@ -14,12 +14,15 @@
 #include <muster/store/any_store.hpp>
 #include <muster/store/exchange.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace muster::inline v0_1 {
@@ -35,38 +38,87 @@ namespace detail {
     return session.key(format("late/{}", {rank}));
 }
 
+/// Adds those ranks of `ranks`, ascending, that have not set done_key. A rank is either done or late: where all are one
+/// of the two, two questions tell; where they differ, the halves do.
+inline void add_late(AnyStore& store, const Session& session, std::span<const int> ranks, std::vector<int>& late,
+                     Deadline grace) {
+    if (ranks.empty()) return;
+    const auto all = [&](std::string (*key)(const Session&, int)) {
+        std::vector<std::string> keys;
+        for (const int rank : ranks) keys.push_back(key(session, rank));
+        return store.check(keys, grace);
+    };
+    if (all(done_key)) return;
+    if (ranks.size() == 1 || all(late_key)) {
+        late.insert(late.end(), ranks.begin(), ranks.end());
+        return;
+    }
+    add_late(store, session, ranks.first(ranks.size() / 2), late, grace);
+    add_late(store, session, ranks.subspan(ranks.size() / 2), late, grace);
+}
+
+/// Adds the ranks of `ranks`, with the values, that have set their key: one question and one answer where all have.
+inline void add_values(AnyStore& store, const Session& session, std::span<const int> ranks,
+                       std::string (*key)(const Session&, int), std::map<int, std::string>& values, Deadline grace) {
+    if (ranks.empty()) return;
+    std::vector<std::string> keys;
+    for (const int rank : ranks) keys.push_back(key(session, rank));
+    if (store.check(keys, grace)) {
+        std::vector<std::string> found = store.multi_get(keys, grace);
+        for (std::size_t i = 0; i < ranks.size(); ++i) values[ranks[i]] = std::move(found[i]);
+    } else if (ranks.size() > 1) {
+        add_values(store, session, ranks.first(ranks.size() / 2), key, values, grace);
+        add_values(store, session, ranks.subspan(ranks.size() / 2), key, values, grace);
+    }
+}
+
 /// What rank 0 says when the time is up: who has not finished connecting, where each was last seen, and what those say
 /// who still can. Nothing when all have. `own` is rank 0's own text when it is late itself.
 [[nodiscard]] inline std::optional<Finding> find_late(AnyStore& store, const Session& session, std::string_view own,
                                                       Deadline grace) {
-    RecordRefs late;
+    std::vector<int> others;
+    std::vector<std::string> done;
     std::vector<std::string> reasons;
-    std::map<std::string, std::vector<int>> places;
     for (int rank = 0; rank < session.size; ++rank) {
-        if (rank == session.rank ? own.empty() : has(store, done_key(session, rank), grace)) continue;
-        late.push_back(&session.records[static_cast<std::size_t>(rank)]);
-        if (rank != session.rank) reasons.push_back(late_key(session, rank));
-        places[last_place(store, session, rank, grace)].push_back(rank);
+        if (rank == session.rank) continue;
+        others.push_back(rank);
+        done.push_back(done_key(session, rank));
+        reasons.push_back(late_key(session, rank));
     }
+    if (done.empty() || store.check(done, grace)) {
+        if (own.empty()) return std::nullopt;
+    } else {
+        // The time of those who are late is up too: what they have to say comes now or never.
+        (void)store.wait(reasons, grace.at_most(listening_time / 4));
+    }
+    std::vector<int> ranks;
+    if (!own.empty()) ranks.push_back(session.rank);
+    add_late(store, session, others, ranks, grace);
+    RecordRefs late;
+    for (const int rank : ranks) late.push_back(&session.records[static_cast<std::size_t>(rank)]);
     if (late.empty()) return std::nullopt;
     Finding finding{errc::missing_ranks, Stage::commit,
                     format("{} of {} ranks came to the roll call but did not finish connecting within {}: {}\n  do: "
                            "see whether these processes are still alive",
                            {late.size(), session.size, duration_text(session.timeout), process_list(late)}),
                     ranks_of(late)};
-    for (const auto& [place, ranks] : places)
-        finding.text += format("\n  last seen {}: {}", {place, ranks_text(ranks)});
-    // Their time is up too: what they have to say comes now or never.
+    // A word on where some were is enough, and the time is short.
+    constexpr std::size_t most_places = 64;
+    const auto placed = std::span<const int>(ranks).first(std::min(ranks.size(), most_places));
+    std::map<int, std::string> at;
+    add_values(store, session, placed, place_key, at, grace);
+    std::map<std::string, std::vector<int>> places;
+    for (const int rank : placed) places[at.contains(rank) ? at[rank] : "after the roll call"].push_back(rank);
+    for (const auto& [place, there] : places)
+        finding.text += format("\n  last seen {}: {}", {place, ranks_text(there)});
+    std::map<int, std::string> texts;
+    add_values(store, session, std::span<const int>(ranks).subspan(own.empty() ? 0 : 1), late_key, texts, grace);
     std::map<std::string, std::vector<int>, std::less<>> said;
     if (!own.empty()) said[std::string(own)].push_back(session.rank);
-    if (!reasons.empty()) (void)store.wait(reasons, grace.at_most(listening_time / 4));
-    for (const Record* record : late)
-        if (const std::string key = late_key(session, record->rank);
-            record->rank != session.rank && has(store, key, grace))
-            said[store.get(key, grace)].push_back(record->rank);
+    for (const auto& [rank, text] : texts) said[text].push_back(rank);
     constexpr std::size_t most = 4;
-    for (std::size_t shown = 0; const auto& [text, ranks] : said)
-        if (shown++ < most) finding.text += format("\n  {}: {}", {ranks_text(ranks), indented(text)});
+    for (std::size_t shown = 0; const auto& [text, speakers] : said)
+        if (shown++ < most) finding.text += format("\n  {}: {}", {ranks_text(speakers), indented(text)});
     return finding;
 }
 

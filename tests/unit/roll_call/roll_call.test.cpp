@@ -696,3 +696,40 @@ TEST_CASE("a world of 100,000 ranks forms within a store's limits") {
 TEST_CASE("the records of a small world are one piece") {
     CHECK(muster::detail::encode_records(world(64)).size() == 1);
 }
+
+namespace {
+
+/// Counts its questions.
+struct AskedStore : MemoryStore {
+    AskedStore(const MemoryStore& store, int& questions) : MemoryStore(store), questions_(&questions) {}
+
+    [[nodiscard]] bool check(std::span<const std::string> keys, Deadline deadline) {
+        ++*questions_;
+        return MemoryStore::check(keys, deadline);
+    }
+
+private:
+    int* questions_;
+};
+
+} // namespace
+
+TEST_CASE("rank 0 asks few questions to learn who of a thousand ranks is late") {
+    constexpr int size = 1000;
+    const bool all_late = GENERATE(false, true);
+    Session session{.id = "session", .size = size, .records = world(size)};
+    MemoryStore store;
+    for (int rank = 1; rank < size; ++rank) {
+        const bool late = all_late || rank == 700;
+        store.set("session/at/" + std::to_string(rank), "connecting", Deadline::after(5s));
+        store.set((late ? "session/late/" : "session/done/") + std::to_string(rank), late ? "no peer" : "+",
+                  Deadline::after(5s));
+    }
+    int questions = 0;
+    AnyStore any(AskedStore(store, questions));
+    const auto found = muster::detail::find_late(any, session, {}, Deadline::after(60s));
+    REQUIRE(found);
+    CHECK(found->ranks.size() == (all_late ? 999 : 1));
+    CHECK_THAT(found->text, ContainsSubstring("last seen connecting: ") && ContainsSubstring(": no peer"));
+    CHECK(questions < 60);
+}
