@@ -63,7 +63,8 @@ void verdict(std::string_view bytes) {
 
 /// The list that rank 0 judges.
 void records(std::string_view bytes) {
-    const std::vector<Record> decoded = decode_records(bytes);
+    std::vector<Record> decoded;
+    decode_records(bytes, decoded);
     const RecordRefs present = refs(decoded);
     if (const auto finding = examine(present))
         require(Finding::decode(Fields::decode(finding->encode())).ranks == finding->ranks,
