@@ -20,13 +20,14 @@ concept MeshWith = (AxisTag<Tags> && ...) && requires(const std::remove_cvref_t<
 
 namespace detail {
 
-/// Whether each axis is one of tp, dp, cp and pp: what differs along these is known. Of others only the program knows.
+/// Whether each axis is one of tp, dp, cp and pp, or has one rank: what differs along these is known. Of others only
+/// the program knows.
 template <class Grid>
 inline constexpr bool has_known_axes = false;
 
 template <AxisTag... Tags, int... Extent>
-inline constexpr bool has_known_axes<Topology<Axis<Tags, Extent>...>> = ((times_among<Tags, Tp, Dp, Cp, Pp> > 0) &&
-                                                                         ...);
+inline constexpr bool has_known_axes<Topology<Axis<Tags, Extent>...>> =
+    ((times_among<Tags, Tp, Dp, Cp, Pp> > 0 || Extent == 1) && ...);
 
 template <class Mesh>
 using GridOf = std::remove_cvref_t<decltype(std::declval<const Mesh&>().topology())>;

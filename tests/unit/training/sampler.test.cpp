@@ -70,4 +70,8 @@ TEST_CASE("the axes that are known are dp and cp, where the mesh has them") {
         CHECK(muster::local_batch(place, 8) == 4);
         CHECK(muster::is_canonical_replica(place) == (grid.coordinate<Dp>(rank) == 0));
     }
+    // Nothing differs along an axis of one rank.
+    using Megatron =
+        muster::OrderedTopology<muster::megatron_order("tp-cp-ep-dp-pp"), muster::Axis<Tp, 2>, muster::Axis<Dp, 2>>;
+    CHECK(muster::sampler_shard(support::Place{Megatron(), 3}) == muster::SamplerShard{2, 1});
 }
