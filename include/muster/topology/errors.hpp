@@ -171,12 +171,11 @@ std::string nearest_multiples(Number total, Number parts, Number most) {
     return std::to_string(below) + (below > most - parts ? "" : " or " + std::to_string(below + parts));
 }
 
-/// `what` names what was to be shared out, and may be empty; `axis` as texts name it: "DP"; `most` is the greatest
-/// number that its type holds.
+/// `what` names what was to be shared out, and may be empty; `most` is the greatest number that its type holds.
 template <class Number>
 [[noreturn]] void number_is_not_divisible(std::string_view what, Number number, Number most, std::string_view axis,
                                           Number extent) {
-    const std::string share = std::string(axis) + " (" + std::to_string(extent) + ')';
+    const std::string share = upper(axis) + " (" + std::to_string(extent) + ')';
     const std::string text =
         number < 1 ? std::string(what.empty() ? "the number" : what) + " is " + std::to_string(number) + ", but " +
                          share + " ranks share it: it must be at least " + std::to_string(extent)

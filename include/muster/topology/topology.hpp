@@ -238,8 +238,8 @@ public:
         const Wide total = number;
         const auto parts = static_cast<Wide>(extent<Tag>());
         if (total < 1 || total % parts != 0)
-            detail::number_is_not_divisible<Wide>(what, total, std::numeric_limits<Number>::max(),
-                                                  detail::upper(names_[index_<Tag>]), parts);
+            detail::number_is_not_divisible<Wide>(what, total, std::numeric_limits<Number>::max(), names_[index_<Tag>],
+                                                  parts);
         return static_cast<Number>(total / parts);
     }
 

@@ -19,7 +19,7 @@ template <AxisTag... Tags, int... Extent>
     const int parts = axes.size();
     if (global_batch >= 1 && global_batch % parts == 0) return global_batch / parts;
     std::string names;
-    ((names += names.empty() ? "" : " x ", names += upper(Tags::name)), ...);
+    ((names += names.empty() ? "" : " * ", names += Tags::name), ...);
     number_is_not_divisible<long long>("global batch size", global_batch, std::numeric_limits<int>::max(), names,
                                        parts);
 }

@@ -59,7 +59,7 @@ TEST_CASE("a data set can be dealt out along several axes, in the mesh's order")
     }
     CHECK(owners == std::vector<int>(6, 2)); // both tp
     CHECK_THROWS_WITH((muster::local_batch<Replica, Dp>(support::Place{grid, 0}, 10)),
-                      "muster: global batch size 10 is not divisible by REPLICA x DP (6)\n  nearest that fit: 6 or 12");
+                      "muster: global batch size 10 is not divisible by REPLICA * DP (6)\n  nearest that fit: 6 or 12");
 }
 
 TEST_CASE("the axes that are known are dp and cp, where the mesh has them") {
