@@ -29,7 +29,7 @@ namespace muster::inline v0_1::detail {
         Address local;
         local.size = sizeof local.storage;
         if (::getsockname(fd.get(), local.get(), &local.size) != 0) continue;
-        const std::string text = to_string(local);
+        std::string text = to_string(local);
         if (!is_loopback(text)) return text;
         if (loopback.empty()) loopback = text;
     }
@@ -57,7 +57,7 @@ namespace muster::inline v0_1::detail {
 /// The address at which the other ranks reach this one, who meet at `endpoint`. A host's own name may stand for
 /// loopback there, and means another address elsewhere. Blocks: as local_address_toward.
 [[nodiscard]] inline std::string local_address(const Launch& launch, const Endpoint& endpoint, Deadline deadline) {
-    const std::string toward = local_address_toward(endpoint, deadline);
+    std::string toward = local_address_toward(endpoint, deadline);
     if (launch.local_size == launch.world_size || !is_loopback(toward) || is_loopback(endpoint.host)) return toward;
     const std::string outward = local_address_outward();
     return outward.empty() ? toward : outward;

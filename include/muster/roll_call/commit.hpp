@@ -40,6 +40,7 @@ namespace detail {
 
 /// Adds those ranks of `ranks`, ascending, that have not set done_key. A rank is either done or late: where all are one
 /// of the two, two questions tell; where they differ, the halves do.
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the halves
 inline void add_late(AnyStore& store, const Session& session, std::span<const int> ranks, std::vector<int>& late,
                      Deadline grace) {
     if (ranks.empty()) return;
@@ -58,6 +59,7 @@ inline void add_late(AnyStore& store, const Session& session, std::span<const in
 }
 
 /// Adds the ranks of `ranks`, with the values, that have set their key: one question and one answer where all have.
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the halves
 inline void add_values(AnyStore& store, const Session& session, std::span<const int> ranks,
                        std::string (*key)(const Session&, int), std::map<int, std::string>& values, Deadline grace) {
     if (ranks.empty()) return;

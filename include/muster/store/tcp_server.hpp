@@ -85,7 +85,10 @@ private:
 
     void close() noexcept {
         if (!thread_.joinable()) return;
-        if (::getpid() != owner_) return thread_.detach(); // a fork has no thread; what it shares is its parent's
+        if (::getpid() != owner_) { // a fork shares what is its parent's, and has no thread to join or detach
+            (void)new std::thread(std::move(thread_));
+            return;
+        }
         service_->stop();
         thread_.join();
         service_.reset();
