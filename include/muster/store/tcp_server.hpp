@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -86,7 +87,7 @@ private:
     void close() noexcept {
         if (!thread_.joinable()) return;
         if (::getpid() != owner_) { // a fork shares what is its parent's, and has no thread to join or detach
-            (void)new std::thread(std::move(thread_));
+            (void)new (std::nothrow) std::thread(std::move(thread_));
             return;
         }
         service_->stop();
