@@ -60,8 +60,9 @@ build() {
     meson setup $again "$folder" "${@:3}" "${nccl_options[@]}" || return 1
     if [ -n "$suites" ]; then
         # shellcheck disable=SC2086 # its words
-        mapfile -t targets < <(python3 tests/support/suite_targets.py "$folder" $suites)
-        [ ${#targets[@]} -gt 0 ] || return 1
+        suites=$(python3 tests/support/suite_targets.py "$folder" $suites) || return 1
+        [ -n "$suites" ] || return 1
+        mapfile -t targets <<<"$suites"
     fi
     ninja -C "$folder" "${targets[@]}"
 }
@@ -136,7 +137,7 @@ if [ $full = yes ]; then
     step 'nccl versions' check_nccl_versions || true
 
     doing='clang++'
-    suites='unit static compile-fail fuzz'
+    suites='unit static headers compile-fail fuzz'
     if CXX=clang++ step 'clang++: build' build "$build_dir/clang" "$suites" --buildtype=release; then
         run_suites 'clang++' "$build_dir/clang" "$suites"
     fi

@@ -63,8 +63,11 @@ def precompiled(command: list[str], folder: str, text: str):
         header = pathlib.Path(made) / "includes.hpp"
         header.write_text(includes)
         done = f"{header}.gch" if is_gcc else f"{header}.pch"
-        result = subprocess.run([*command, "-x", "c++-header", header, "-o", done], cwd=folder, check=False)
-        yield [] if result.returncode else ["-include", header] if is_gcc else ["-include-pch", done]
+        result = subprocess.run([*command, "-x", "c++-header", header, "-o", done], cwd=folder, check=False,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if result.returncode != 0:
+            sys.exit("its includes do not compile:\n" + result.stdout)
+        yield ["-include", header] if is_gcc else ["-include-pch", done]
 
 
 def errors_in(text: str) -> list[str]:

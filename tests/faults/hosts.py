@@ -15,7 +15,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import hosts  # noqa: E402
 from processes import (AT_ONCE, ERROR, LISTENING, SLOW_MACHINE, Group, clean_environment, ended_well, ended_with_error,  # noqa: E402
-                       main, one_text, require)
+                       main, one_text, require, until, until_said)
 
 worker = sys.argv[1]
 PORT = 29500  # nobody else is on these hosts
@@ -187,7 +187,7 @@ def two_jobs_at_a_name_of_two_families():
         see, add = named
         add("fd77::1 head\n10.77.0.1 head\n")
         start_rank_at_name(group, 0, 0, near, see)
-        time.sleep(1)
+        until(lambda: near.listens(PORT), "rank 0 serves")
         start_rank_at_name(second, 0, 0, near, see)
         second.wait(20)
         require("Address already in use" in second.all[0].error, second.all[0].error)
@@ -243,10 +243,35 @@ def name_that_nobody_knows():
             require("the name cannot be resolved" in rank.error and "no-such-host.invalid" in rank.error, rank.error)
 
 
+def name_server_that_hangs():
+    """It takes the questions and answers none: no rank, nor rank 0, which is to serve there, waits beyond its limit."""
+    with hosts.Hosts(1) as (near,), tempfile.NamedTemporaryFile("w", prefix="muster-resolv-") as file, Group() as group, \
+            Group() as silent:
+        see = ["unshare", "--mount", "sh", "-c", f'mount --bind {file.name} /etc/resolv.conf && exec "$@"', "sh"]
+        if subprocess.run([*see, "true"], capture_output=True, check=False).returncode != 0:
+            print("skipped: a name server that hangs: root may not mount here")
+            return
+        file.write("nameserver 127.0.0.53\noptions timeout:30 attempts:5\n")
+        file.flush()
+        server = silent.start(near.run(sys.executable, "-c", "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); "
+                                       "s.bind(('127.0.0.53', 53)); print('bound', flush=True); time.sleep(100)"),
+                              clean_environment(), "the name server")
+        until_said(server, "bound")
+        ranks = [group.start(near.run(*see, worker, "--timeout", 3000),
+                             clean_environment(RANK=rank, WORLD_SIZE=2, LOCAL_RANK=rank, LOCAL_WORLD_SIZE=2,
+                                               MASTER_ADDR="no-such-host.example", MASTER_PORT=PORT), f"rank {rank}")
+                 for rank in range(2)]
+        group.wait(60)
+        for rank in ranks:
+            require(rank.code == ERROR and rank.seconds < 3 + 2 * LISTENING + SLOW_MACHINE, f"{rank.code} {rank.seconds}")
+            require("name resolution did not end in time" in rank.error, rank.error)
+
+
 if __name__ == "__main__":
     hosts.need()
     sys.exit(main({test.__name__.replace("_", " "): test for test in (
         ipv4, ipv6, folder, slow_and_lossy_line, host_that_is_missing, host_of_rank_0_that_is_missing,
         host_that_does_not_answer, line_that_is_cut_in_the_roll_call, line_that_is_cut_while_connecting,
         name_of_two_families, two_jobs_at_a_name_of_two_families,
-        name_of_loopback_and_more, name_of_loopback, name_that_is_known_late, name_that_nobody_knows)}, at_once=AT_ONCE))
+        name_of_loopback_and_more, name_of_loopback, name_that_is_known_late, name_that_nobody_knows,
+        name_server_that_hangs)}, at_once=AT_ONCE))

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Builds every_operation.cpp with several versions of NCCL, with the newest by every compiler; runs it with their libraries.
+"""Builds every_operation.cpp with every compiler and several versions of NCCL, and runs it with their libraries.
 
     versions.py NCCL_FOLDER...      each with include/nccl.h and lib/libnccl.so
 
@@ -140,8 +140,7 @@ def main():
             required = name != "nvcc" and os.environ.get("MUSTER_FULL")
             print(f"{'failed' if required else 'skipped'}  {name} is not installed", flush=True)
             ok = ok and not required
-    todo = [Combination(compiler, folder, cuda) for folder in folders for name, compiler in compilers.items()
-            if name == "g++" or folder == folders[-1]]
+    todo = [Combination(compiler, folder, cuda) for folder in folders for compiler in compilers.values()]
     if "g++" in compilers:
         todo.append(Combination(compilers["g++"], folders[-1], cuda, sanitized=True))
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -36,6 +36,12 @@ class Host:
         """The command as it starts on this host."""
         return ["ip", "netns", "exec", self.name, *command]
 
+    def listens(self, port):
+        """Whether somebody listens at the port there."""
+        tables = subprocess.run(self.run("cat", "/proc/net/tcp", "/proc/net/tcp6"), check=True, capture_output=True, text=True)
+        return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
+                   for line in tables.stdout.splitlines())
+
     def cut(self):
         ip("-n", self.name, "link", "set", "eth0", "down")
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 LAUNCH_VARIABLES = ("CUDA_VISIBLE_DEVICES", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
@@ -22,7 +23,7 @@ LISTENING = 1.0     # seconds for which a rank still listens after its deadline
 ERROR, DIED = 3, 13  # how a worker ends
 AT_ONCE = 4  # tests; they mostly wait
 
-ports_given = set()
+ports_given, ports_lock = set(), threading.Lock()
 
 
 class Failure(Exception):
@@ -50,9 +51,10 @@ def free_port():
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port not in ports_given:
-            ports_given.add(port)
-            return port
+        with ports_lock:  # tests at once ask, too
+            if port not in ports_given:
+                ports_given.add(port)
+                return port
     raise Failure("100 ports are all taken")
 
 

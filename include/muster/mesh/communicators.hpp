@@ -81,10 +81,8 @@ public:
         if (closed_)
             throw Error(errc::closed, Stage::mesh, format("the group along {} on a mesh that is closed", {group.name}));
         if (group.ranks.size() == 1) return keep(group, own, backend_->alone());
-        Communicator& made = [&]() -> Communicator& {
-            const LimitedUntil until(world(), deadline);
-            return keep(group, own, split(group));
-        }();
+        const LimitedUntil until(world(), deadline);
+        Communicator& made = keep(group, own, split(group));
         if constexpr (requires { made.set_timeout(timeout_); })
             if (made.is_open()) made.set_timeout(timeout_); // it has its parent's
         return made;

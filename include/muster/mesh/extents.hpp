@@ -91,6 +91,13 @@ template <std::size_t N>
     return joined(parts, "; ");
 }
 
+/// Whether TP_SIZE and the like are about the grid. A grid of other axes alone, as a process group is one, ignores
+/// them.
+template <class Grid>
+inline constexpr bool has_named_axes =
+    Grid::template has_axis<Tp> || Grid::template has_axis<Dp> || Grid::template has_axis<Cp> ||
+    Grid::template has_axis<Pp> || Grid::template has_axis<Ep>;
+
 /// An extent for an axis that the mesh has not: the grid would be another one than was asked for.
 template <class Grid, AxisTag Tag>
 void refuse_unless_in(const Extents& extents, const Environment& environment) {
@@ -104,7 +111,8 @@ void refuse_unless_in(const Extents& extents, const Environment& environment) {
     };
     if (requested<Tag>(extents)) refuse(std::to_string(*requested<Tag>(extents)), "the constructor");
     const std::string variable = upper(Tag::name) + "_SIZE";
-    if (const auto value = environment.get(variable); value && *value != "1") refuse(*value, variable);
+    const auto value = has_named_axes<Grid> ? environment.get(variable) : std::nullopt;
+    if (value && *value != "1") refuse(*value, variable);
 }
 
 /// The topology of this launch. Throws: errc::world_mismatch or errc::invalid_argument, with where each number came
@@ -113,14 +121,11 @@ template <AxisTag... Tags, int... Extent>
 [[nodiscard]] Topology<Axis<Tags, Extent>...> fit(std::type_identity<Topology<Axis<Tags, Extent>...>>,
                                                   const Launch& launch, const Extents& extents) {
     using Grid = Topology<Axis<Tags, Extent>...>;
-    const auto check = [&]<class... Known>(std::type_identity<Known>...) {
-        // A mesh of other axes alone, as a process group is one, is not what the variables are about.
-        const Environment none;
-        constexpr bool has_any = (Grid::template has_axis<Known> || ...);
-        (refuse_unless_in<Grid, Known>(extents, has_any ? launch.environment : none), ...);
-    };
-    check(std::type_identity<Tp>{}, std::type_identity<Dp>{}, std::type_identity<Cp>{}, std::type_identity<Pp>{},
-          std::type_identity<Ep>{});
+    refuse_unless_in<Grid, Tp>(extents, launch.environment);
+    refuse_unless_in<Grid, Dp>(extents, launch.environment);
+    refuse_unless_in<Grid, Cp>(extents, launch.environment);
+    refuse_unless_in<Grid, Pp>(extents, launch.environment);
+    refuse_unless_in<Grid, Ep>(extents, launch.environment);
     const std::array requests{request<Tags, Extent>(extents, launch.environment)...};
     constexpr std::array<int, sizeof...(Tags)> fixed{Extent...};
     std::array<int, static_cast<std::size_t>(Grid::ndim_dynamic())> open{};

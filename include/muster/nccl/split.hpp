@@ -90,9 +90,9 @@ template <class Start>
     excluded.erase(std::unique(excluded.begin(), excluded.end()), excluded.end());
     std::vector<int> ranks;
     for (int rank = 0; rank < parent.size(); ++rank)
-        if (std::find(excluded.begin(), excluded.end(), rank) == excluded.end())
+        if (!std::binary_search(excluded.begin(), excluded.end(), rank))
             ranks.push_back(parent.ranks[static_cast<std::size_t>(rank)]);
-    if (excluded.empty() || std::find(excluded.begin(), excluded.end(), parent.rank) != excluded.end())
+    if (excluded.empty() || std::binary_search(excluded.begin(), excluded.end(), parent.rank))
         throw_invalid(parent.global_rank(), "shrink: other ranks than this one must be excluded");
     if (abort) parent.reopen();
     return make_child(parent, "shrink", std::move(ranks), parent.label + "/shrink", config,

@@ -9,6 +9,7 @@
 #include <muster/rendezvous/concept.hpp>
 #include <muster/rendezvous/serve.hpp>
 #include <muster/store/any_store.hpp>
+#include <muster/store/listen.hpp>
 #include <muster/store/memory.hpp>
 #include <muster/store/prefix.hpp>
 #include <muster/store/resolve.hpp>
@@ -18,6 +19,7 @@
 
 #include <netdb.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -25,19 +27,24 @@
 
 namespace muster::inline v0_1::detail {
 
+/// Whether a host's name or address is this host to everybody on it.
+[[nodiscard]] inline bool is_loopback(const std::string& host) {
+    const std::string bare = bare_host(host);
+    return bare == "localhost" || bare.starts_with("127.") || bare == "::1";
+}
+
 /// The address at which rank 0 serves: the endpoint's and no other. Except for a name that on its own host stands for
 /// loopback, too, as Debian writes the host's own name into /etc/hosts: other hosts mean another address by it.
+/// Blocks: as resolve_patiently. Throws: Error(errc::connection) where the name cannot be resolved.
 [[nodiscard]] inline std::string address_to_serve(const Launch& launch, Deadline deadline) {
     const std::string& host = launch.endpoint->host;
     const std::string bare = bare_host(host);
-    if (look_up(bare, 0, AI_NUMERICHOST).problem.empty()) return host;
+    if (bare.empty() || look_up(bare, 0, AI_NUMERICHOST).problem.empty()) return host;
     const Resolution found = resolve_patiently(bare, 0, deadline);
-    if (launch.local_size == launch.world_size || host == "localhost" || found.addresses.empty()) return host;
-    for (const Address& address : found.addresses) {
-        const std::string text = to_string(address);
-        if (text.starts_with("127.") || text == "::1") return {};
-    }
-    return host;
+    if (!found.problem.empty()) cannot_serve_at_name(host_port(bare, launch.endpoint->port), found.problem);
+    if (launch.local_size == launch.world_size || host == "localhost") return host;
+    const auto leads_here = [](const Address& address) { return is_loopback(to_string(address)); };
+    return std::ranges::any_of(found.addresses, leads_here) ? std::string() : host;
 }
 
 /// Where it fails, the text says what the address and the port came from: nobody may have chosen them.
@@ -51,12 +58,6 @@ namespace muster::inline v0_1::detail {
                     format("{}\n  the address and the port are from: {}", {error.text(), launch.from.endpoint}),
                     {launch.rank, {launch.rank}, false});
     }
-}
-
-/// Whether a host's name or address is this host to everybody on it.
-[[nodiscard]] inline bool is_loopback(const std::string& host) {
-    const std::string bare = bare_host(host);
-    return bare == "localhost" || bare.starts_with("127.") || bare == "::1";
 }
 
 /// Meets at the launch's endpoint: rank 0 serves there, unless the launcher already does, and says so to `on_serving`

@@ -91,12 +91,11 @@ private:
             const auto present = living(false);
             const auto found = examine_all(present);
             const auto missing = absent(self_.world_size, present);
-            // Give the others a moment to show up, so that the one error tells all that is wrong.
-            // What went away again, as a rank that said hello anew does, leaves nothing to settle.
+            // What went away again, as a gap does when its rank says hello anew, leaves nothing to settle.
             if (!found)
                 settle_.reset();
             else if (!settle_)
-                settle_ = deadline_.at_most(500ms);
+                settle_ = deadline_.at_most(settling_time);
             if (found && (settle_->expired() || (missing.empty() && !suspects()))) refuse(*found);
             if (!found && missing.empty() && !suspects()) return accept(present);
             if (!found && (deadline_.expired() || gave_up()))

@@ -15,6 +15,9 @@ namespace muster::inline v0_1::detail {
 /// same on every rank.
 inline constexpr std::chrono::milliseconds listening_time{1000};
 
+/// How long rank 0 waits for more to show up once something is wrong, so that the one error tells all of it.
+inline constexpr std::chrono::milliseconds settling_time{500};
+
 // The keys that stand outside any session. Only texts that name a nonce drawn by the reader are believed.
 inline constexpr std::string_view formed_key = "formed";   ///< what the last rank 0 here did, for error texts
 inline constexpr std::string_view gave_up_key = "gave_up"; ///< nonces of those whose time was up

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace muster::inline v0_1::detail {
 
@@ -65,6 +66,31 @@ struct Listener {
     }
 }
 
+[[noreturn]] inline void cannot_serve_at_name(const std::string& where, const std::string& problem) {
+    throw Error(
+        errc::connection, Stage::store,
+        format("cannot serve a store at {}: the name cannot be resolved: {}\n  do: give an address of this host, "
+               "or an empty host for all it has",
+               {where, problem}));
+}
+
+/// Listens at the first address that can be bound. `any`: they mean every address, of both families or of one.
+[[nodiscard]] inline Listener listen_at_first(const std::string& where, const std::vector<Address>& addresses,
+                                              bool any) {
+    int error = EAFNOSUPPORT;
+    for (const Address& address : addresses) {
+        Fd fd = listen_at(address, any, error);
+        if (fd) {
+            const std::uint16_t bound = bound_port(fd);
+            return {std::move(fd), bound};
+        }
+        // Clients try them in this order: behind somebody else's address they would not find this one.
+        if (error == EADDRINUSE || (any && error != EAFNOSUPPORT && error != EADDRNOTAVAIL)) break;
+    }
+    throw Error(errc::connection, Stage::store,
+                format("cannot serve a store at {}: {}\n  do: {}", {where, errno_text(error), bind_advice(error)}));
+}
+
 /// Listens at the first address of `host` that can be bound; an empty host means every address of both families.
 /// Blocks: to the deadline where `host` is a name and the name server does not answer.
 [[nodiscard]] inline Listener listen_on(const std::string& host, std::uint16_t port,
@@ -79,24 +105,9 @@ struct Listener {
                 found.addresses.push_back(address);
     } else {
         found = resolve(bare, port, deadline);
-        if (!found.problem.empty())
-            throw Error(errc::connection, Stage::store,
-                        format("cannot serve a store at {}: the name cannot be resolved: {}\n  do: give an "
-                               "address of this host, or an empty host for all it has",
-                               {where, found.problem}));
+        if (!found.problem.empty()) cannot_serve_at_name(where, found.problem);
     }
-    int error = EAFNOSUPPORT;
-    for (const Address& address : found.addresses) {
-        Fd fd = listen_at(address, bare.empty(), error);
-        if (fd) {
-            const std::uint16_t bound = bound_port(fd);
-            return {std::move(fd), bound};
-        }
-        // Clients try them in this order: behind somebody else's address they would not find this one.
-        if (error == EADDRINUSE || (bare.empty() && error != EAFNOSUPPORT && error != EADDRNOTAVAIL)) break;
-    }
-    throw Error(errc::connection, Stage::store,
-                format("cannot serve a store at {}: {}\n  do: {}", {where, errno_text(error), bind_advice(error)}));
+    return listen_at_first(where, found.addresses, bare.empty());
 }
 
 } // namespace muster::inline v0_1::detail

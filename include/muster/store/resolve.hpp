@@ -135,9 +135,10 @@ struct Resolution {
     deadline = deadline.at_most(30s);
     for (;;) {
         Resolution found = resolve(host, port, deadline);
-        if (found.problem.empty() || host.empty() || deadline.expired()) return found;
+        if (found.problem.empty() || host.empty()) return found;
         // No name server tells when it learns of a name.
         std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(500ms, deadline.remaining()));
+        if (deadline.expired()) return found;
     }
 }
 

@@ -108,8 +108,8 @@ ncclResult_t ncclCommShrink(ncclComm_t comm, int* excluded, int n, ncclComm_t* s
         }
         std::vector<int> ranks(excluded, excluded + n);
         std::sort(ranks.begin(), ranks.end());
-        if (std::adjacent_find(ranks.begin(), ranks.end()) !=
-            ranks.end()) { // counted twice, which fits no rank's number
+        // Counted twice, which fits no rank's number.
+        if (std::adjacent_find(ranks.begin(), ranks.end()) != ranks.end()) {
             throw standin::Failure{ncclInvalidArgument, "ncclCommShrink : a rank is excluded twice"};
         }
         if (std::binary_search(ranks.begin(), ranks.end(), use.comm()->rank)) return ncclInvalidArgument;

@@ -12,9 +12,11 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "../../support/child.hpp"
@@ -254,5 +256,26 @@ TEST_CASE("the mark of one who was killed while removing the folder is forgotten
     fs::create_directories(folder.path() / "muster-default");
     std::ofstream(folder.path() / "muster-default/.closing") << "";
     check_formed(meet_all(world_in(folder.path(), 2)));
+    CHECK(fs::is_empty(folder.path()));
+}
+
+TEST_CASE("a fork that ends leaves its parent's file in the folder") {
+    const Folder folder;
+    const FileRendezvous first = rank_in(folder.path(), 0, 2);
+    std::optional<muster::Meeting> meeting(std::in_place, first.connect(first.launch(), Deadline::after(10s)));
+    const auto present = [&] {
+        int files = 0;
+        for (const auto& entry : fs::recursive_directory_iterator(folder.path()))
+            files += entry.path().filename().string().starts_with(".here-0-") ? 1 : 0;
+        return files;
+    };
+    REQUIRE(present() == 1);
+    support::Child child([&](const auto&) {
+        meeting.reset();
+        return "ended";
+    });
+    REQUIRE(child.text() == "ended");
+    CHECK(present() == 1);
+    meeting.reset();
     CHECK(fs::is_empty(folder.path()));
 }

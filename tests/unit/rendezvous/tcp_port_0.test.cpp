@@ -15,7 +15,9 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../../support/child.hpp"
@@ -238,4 +240,19 @@ TEST_CASE("a folder that others can write is not believed") {
     REQUIRE(::chmod(host.file().parent_path().c_str(), 0777) == 0);
     const std::string text = refusal(errc::connection, host.rank(1, 2, 2), Deadline::after(60s));
     CHECK_THAT(text, ContainsSubstring("does not belong to this user alone"));
+}
+
+TEST_CASE("a fork that ends leaves its parent's port to be found") {
+    const Host host;
+    const TcpRendezvous first = host.rank(0, 2, 2);
+    std::optional<muster::Meeting> meeting(std::in_place, first.connect(first.launch(), Deadline::after(10s)));
+    REQUIRE(fs::exists(host.file()));
+    support::Child child([&](const auto&) {
+        meeting.reset();
+        return "ended";
+    });
+    REQUIRE(child.text() == "ended");
+    CHECK(fs::exists(host.file()));
+    meeting.reset();
+    CHECK_FALSE(fs::exists(host.file()));
 }

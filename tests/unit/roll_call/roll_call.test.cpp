@@ -655,7 +655,7 @@ TEST_CASE("a gap that closed again is forgotten: rank 0 waits as before, and the
     bool pauses = false;
     const auto lose = [&](Deadline) { store.append("gone", first.nonce, Deadline::after(5s)); };
     const auto come = [&](Deadline) { leave_hello(store, first); };
-    const auto settled = [](Deadline) { std::this_thread::sleep_for(600ms); };
+    const auto settled = [](Deadline) { std::this_thread::sleep_for(muster::detail::settling_time); };
     const auto look = [&](Deadline until) {
         pauses = !until.expired();
         lose(until);

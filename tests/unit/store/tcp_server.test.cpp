@@ -8,7 +8,6 @@
 
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include "../../support/child.hpp"
 #include "sockets.hpp"
 
 using namespace std::chrono_literals;
@@ -369,15 +369,11 @@ TEST_CASE("one who left a will and is cut off at once does not keep the server")
 
 TEST_CASE("a fork that ends takes nothing from its parent's server") {
     std::optional<TcpStoreServer> server(std::in_place, "127.0.0.1", std::uint16_t{0});
-    const pid_t child = ::fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
+    support::Child child([&](const auto&) {
         server.reset();
-        ::_exit(0);
-    }
-    int status = -1;
-    REQUIRE(::waitpid(child, &status, 0) == child);
-    CHECK(status == 0);
+        return "ended";
+    });
+    REQUIRE(child.text() == "ended");
     TcpStore store("127.0.0.1", server->port(), Deadline::after(10s));
     store.set("key", "1", Deadline::after(10s));
     CHECK(store.get("key", Deadline::after(10s)) == "1");
@@ -385,9 +381,9 @@ TEST_CASE("a fork that ends takes nothing from its parent's server") {
 
 TEST_CASE("a server that was reached may take its time to answer") {
     Listener listener = listen_on("127.0.0.1", 0);
-    TcpStore store("127.0.0.1", listener.port, Deadline::after(30s), muster::StoreServer::muster,
-                   Deadline::after(50ms));
-    std::this_thread::sleep_for(100ms);
+    const Deadline connect_by = Deadline::after(50ms);
+    TcpStore store("127.0.0.1", listener.port, Deadline::after(30s), muster::StoreServer::muster, connect_by);
+    std::this_thread::sleep_until(connect_by.at());
     StoreService service(std::move(listener.fd), {});
     std::thread thread([&] { service.run(); });
     CHECK_NOTHROW(store.set("key", "1", Deadline::after(30s)));
