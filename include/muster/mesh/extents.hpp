@@ -91,12 +91,13 @@ template <std::size_t N>
     return joined(parts, "; ");
 }
 
+template <class Grid, AxisTag... Tags>
+inline constexpr bool has_any_axis = (Grid::template has_axis<Tags> || ...);
+
 /// Whether TP_SIZE and the like are about the grid. A grid of other axes alone, as a process group is one, ignores
 /// them.
 template <class Grid>
-inline constexpr bool has_named_axes =
-    Grid::template has_axis<Tp> || Grid::template has_axis<Dp> || Grid::template has_axis<Cp> ||
-    Grid::template has_axis<Pp> || Grid::template has_axis<Ep>;
+inline constexpr bool has_named_axes = has_any_axis<Grid, Tp, Dp, Cp, Pp, Ep>;
 
 /// An extent for an axis that the mesh has not: the grid would be another one than was asked for.
 template <class Grid, AxisTag Tag>

@@ -15,13 +15,13 @@
 #include <muster/nccl/limits.hpp>
 #include <muster/nccl/open_group.hpp>
 #include <muster/nccl/poll.hpp>
+#include <muster/nccl/progress.hpp>
 
 #include <cuda_runtime_api.h>
 #include <nccl.h>
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -31,24 +31,19 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
 namespace muster::inline v0_1::detail {
 
 /// An NCCL communicator's life. abort() may come from any thread, everything else from the one that is inside.
-class NcclState : public NcclGate {
+class NcclState : public NcclProgress {
 public:
     NcclState(NcclGroupOfRanks group, NcclLimits life_limits, std::shared_ptr<const NcclNames> kept)
-        : NcclGate(std::move(group)),
-          limits(std::move(life_limits)),
+        : NcclProgress(std::move(group), std::move(life_limits)),
           names(kept ? std::move(kept) : std::make_shared<const NcclNames>()) {}
 
     ~NcclState() { abort(); }
-
-    /// Null in a group of one, and after the end. To be asked inside only.
-    [[nodiscard]] ncclComm_t handle() const noexcept { return handle_; }
 
     /// Takes the communicator; `owned` ones are closed or aborted here. Pre: nobody else is inside.
     void adopt(ncclComm_t handle, bool owned = true) noexcept {
@@ -145,72 +140,6 @@ public:
         if (status_ == Status::failed && limits.abort_on_error && !in_own_group()) abort();
     }
 
-    /// Until `comm`, this one or one that is made from it, is no more in progress; to the deadline or an abort.
-    [[nodiscard]] ncclResult_t poll(ncclComm_t comm, Deadline deadline) const {
-        return poll_nccl(comm, deadline, [this] {
-            if (watch_) watch_();
-            return interrupted();
-        });
-    }
-
-    /// Called while NCCL is waited for; what it throws ends the wait.
-    void set_watch(std::function<void()> watch) { watch_ = std::move(watch); }
-
-    /// Until NCCL has done what it began with `result`. Everything but success ends the communicator.
-    void settle(std::string_view operation, ncclResult_t result, Deadline deadline) {
-        if (handle_ == nullptr && !interrupted()) return; // a group of one
-        if (result == ncclSuccess || result == ncclInProgress) result = poll(handle_, deadline);
-        if (result == ncclSuccess) return;
-        if (interrupted()) refuse(operation);
-        if (result == ncclInProgress)
-            fail(errc::timeout, format("{} {} did not end within {}: NCCL is still at it{}",
-                                       {operation, whose(), duration_text(limits.timeout), nccl_last_message()}));
-        fail_with(operation, result);
-    }
-
-    /// Throws when something went wrong since the last look.
-    void check(std::string_view operation) {
-        if (handle_ == nullptr) return;
-        ncclResult_t state = ncclSuccess;
-        const ncclResult_t asked = ncclCommGetAsyncError(handle_, &state);
-        if (asked != ncclSuccess) fail_with(operation, asked, last_text());
-        if (state != ncclSuccess && state != ncclInProgress) fail_with(operation, state, last_text());
-    }
-
-    /// Until all that was called on the stream is done on the GPU.
-    void wait(cudaStream_t stream, Deadline deadline) {
-        const auto start = Deadline::Clock::now();
-        for (Backoff backoff;; backoff.pause()) {
-            const cudaError_t ready = cudaStreamQuery(stream);
-            // An abort makes a stream ready, too.
-            if (interrupted()) refuse("wait");
-            if (ready == cudaSuccess) return;
-            check("wait");
-            if (ready != cudaErrorNotReady) {
-                (void)cudaGetLastError();
-                fail(errc::backend, format("wait {} failed: cudaStreamQuery: {}\n  {}",
-                                           {whose(), cuda_error_text(ready), last_text()}));
-            }
-            (void)cudaGetLastError(); // cudaErrorNotReady is no error
-            if (deadline.expired()) {
-                const auto waited =
-                    std::chrono::duration_cast<std::chrono::milliseconds>(Deadline::Clock::now() - start);
-                fail(errc::timeout,
-                     format("wait {} saw no end within {}\n  {}\n  all ranks must call the same operations in the "
-                            "same order, with the same sizes and types; see whether the other ranks are alive",
-                            {whose(), duration_text(waited), last_text()}));
-            }
-        }
-    }
-
-    [[noreturn]] void fail_with(std::string_view operation, ncclResult_t result, std::string_view more = {}) {
-        const bool peer = result == ncclRemoteError;
-        fail(peer ? errc::connection : errc::backend,
-             format("{} {} failed: {}{}{}{}",
-                    {operation, whose(), nccl_result_text(result), more.empty() ? "" : "\n  ", more,
-                     peer ? "\n  another rank ended, or its communicator failed, was aborted or closed" : ""}));
-    }
-
     /// Any thread. Ends communicators of one device in any state, and frees them.
     /// Blocks: at most the abort timeout, twice where a thread is inside and does not leave.
     static void abort_all(const std::vector<NcclState*>& states) noexcept;
@@ -236,21 +165,10 @@ public:
         destroy(owned_ ? handle : nullptr, std::move(memory), deadline);
     }
 
-    NcclLimits limits;
     const std::shared_ptr<const NcclNames> names;
 
 private:
     friend class NcclGroupEnd;
-
-    /// Looks a few times without asking the clock: a launch takes some microseconds.
-    [[nodiscard]] bool settles_soon(ncclResult_t result) const {
-        if (handle_ == nullptr) return !interrupted(); // a group of one
-        for (int look = 0; look < 32 && result == ncclInProgress; ++look) {
-            if (ncclCommGetAsyncError(handle_, &result) != ncclSuccess) return false;
-            if (look > 2 && result == ncclInProgress) std::this_thread::yield();
-        }
-        return result == ncclSuccess;
-    }
 
     [[gnu::noinline]] void settle_and_leave(const char* operation, ncclResult_t result) {
         // A group has launched nothing before its end.
@@ -263,12 +181,6 @@ private:
             throw;
         }
         leave();
-    }
-
-    [[nodiscard]] std::string last_text() const {
-        return last_ == nullptr
-                   ? std::string("no operation was called")
-                   : format("the last operation called was {}, number {} of this communicator", {last_, launched_});
     }
 
     void finalize(Deadline deadline) {
@@ -301,9 +213,6 @@ private:
         }
     }
 
-    ncclComm_t handle_ = nullptr;
-    const char* last_ = nullptr;
-    std::uint64_t launched_ = 0;
     bool owned_ = true;
     bool revoked_ = false;
     std::vector<void*> own_memory_; ///< the last is the largest
@@ -311,7 +220,6 @@ private:
     NcclChild child_;
     std::map<std::uint64_t, Free> parts_;
     std::uint64_t last_part_ = 0;
-    std::function<void()> watch_;
 };
 
 inline void NcclState::abort_all(const std::vector<NcclState*>& states) noexcept {

@@ -11,6 +11,7 @@
 #include <muster/roll_call/outcome.hpp>
 #include <muster/roll_call/progress.hpp>
 #include <muster/roll_call/record.hpp>
+#include <muster/roll_call/roll.hpp>
 #include <muster/roll_call/session.hpp>
 #include <muster/roll_call/verdict.hpp>
 #include <muster/store/any_store.hpp>
@@ -19,12 +20,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <deque>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -45,7 +43,7 @@ public:
           options_(options),
           deadline_(options.deadline),
           grace_(deadline_.extended_by(listening_time)),
-          read_(static_cast<std::size_t>(roll_parts(self.world_size))) {}
+          roll_(self, options.fresh) {}
 
     [[nodiscard]] Session call() {
         try {
@@ -57,18 +55,6 @@ public:
     }
 
 private:
-    using Clock = Deadline::Clock;
-
-    struct Entry {
-        Record record;
-        std::string payload;
-        bool present = false;   ///< alive when last heard of
-        bool gave_up = false;   ///< its own time was up
-        bool gone = false;      ///< its connection has closed
-        std::size_t hellos = 1; ///< one for each connection it made
-        Clock::time_point answered{};
-    };
-
     /// The others wait for a verdict: rank 0's own error is one. A store that failed hardly tells anybody any more.
     void tell(const Error& error) {
         const Finding finding{error.code(), error.stage(), std::string(error.text()), error.ranks()};
@@ -88,7 +74,7 @@ private:
         for (auto pause = options_.fresh ? 200ms : 10ms;; pause = std::min(2 * pause, 200ms)) {
             read_roll();
             read_states();
-            const auto present = living(false);
+            const auto present = roll_.living(false);
             const auto found = examine_all(present);
             const auto missing = absent(self_.world_size, present);
             // What went away again, as a gap does when its rank says hello anew, leaves nothing to settle.
@@ -96,10 +82,10 @@ private:
                 settle_.reset();
             else if (!settle_)
                 settle_ = deadline_.at_most(settling_time);
-            if (found && (settle_->expired() || (missing.empty() && !suspects()))) refuse(*found);
-            if (!found && missing.empty() && !suspects()) return accept(present);
-            if (!found && (deadline_.expired() || gave_up()))
-                refuse(missing_ranks(self_.world_size, living(true), options_.timeout, silent(missing)));
+            if (found && (settle_->expired() || (missing.empty() && !roll_.suspects()))) refuse(*found);
+            if (!found && missing.empty() && !roll_.suspects()) return accept(present);
+            if (!found && (deadline_.expired() || roll_.gave_up()))
+                refuse(missing_ranks(self_.world_size, roll_.living(true), options_.timeout, roll_.silent(missing)));
             progress_.report(missing, self_.world_size, deadline_, options_.log);
             wait_for(missing, settle_.value_or(deadline_).at_most(pause));
         }
@@ -112,125 +98,56 @@ private:
         store_.multi_set(hello.set_keys, hello.set_values, grace_);
     }
 
-    /// Takes new entries into entries_, and answers them where they must confirm.
+    /// Takes new entries, and answers them where they must confirm.
     void read_roll() {
         // Rank 0 of an earlier attempt may have cleared the roll under this one.
         if (!options_.fresh && !has(store_, roll_key(0), grace_)) return say_hello();
         Notes answers;
         // Rank 0's own part is there.
-        take_entries(store_.get(roll_key(0), grace_), read_[0], answers);
-        for (std::size_t part = 1; part < read_.size(); ++part)
-            take_entries(read_list(store_, roll_key(static_cast<int>(part)), grace_), read_[part], answers);
-        if (!index_.contains(self_.nonce)) say_hello();
+        roll_.take(0, store_.get(roll_key(0), grace_), answers);
+        for (int part = 1; part < roll_parts(self_.world_size); ++part)
+            roll_.take(static_cast<std::size_t>(part), read_list(store_, roll_key(part), grace_), answers);
+        if (roll_.find(self_.nonce) == nullptr) say_hello();
         if (!answers.set_keys.empty()) store_.multi_set(answers.set_keys, answers.set_values, grace_);
-    }
-
-    /// Takes what is new in a part of the roll, of which `read` bytes are known.
-    void take_entries(std::string_view list, std::size_t& read, Notes& answers) {
-        // A fresh roll only grows.
-        std::string_view rest = list;
-        if (options_.fresh) rest.remove_prefix(std::min(read, rest.size()));
-        read = list.size();
-        while (!rest.empty()) {
-            Record record = to_record(Fields::take_text(rest));
-            const std::string_view payload = Fields::take_text(rest);
-            const auto [known, created] = index_.try_emplace(record.nonce, entries_.size());
-            if (!created) {
-                ++entries_[known->second].hellos;
-                continue;
-            }
-            const bool self = record.nonce == self_.nonce;
-            if (!self && !options_.fresh) answers.set(answer_key(record.nonce), encode_call(self_.nonce));
-            latest_[record.rank] = entries_.size();
-            Entry& entry = entries_.emplace_back();
-            entry.record = std::move(record);
-            entry.payload = payload;
-            entry.present = self || options_.fresh;
-            entry.answered = Clock::now();
-        }
     }
 
     /// Marks who confirmed, who gave up and who is gone.
     void read_states() {
-        mark(gave_up_key, [](Entry& entry, std::size_t) { entry.gave_up = true; });
+        const auto mark = [&](std::string_view key, auto change) {
+            roll_.mark(read_list(store_, key, grace_), change);
+        };
+        mark(gave_up_key, [](Roll::Entry& entry, std::size_t) { entry.gave_up = true; });
         if (options_.fresh) {
-            mark(gone_key, [](Entry& entry, std::size_t times) {
+            mark(gone_key, [](Roll::Entry& entry, std::size_t times) {
                 entry.gone = times >= entry.hellos;
                 entry.present = !entry.gone;
             });
             return;
         }
-        mark(present_key(self_.nonce), [](Entry& entry, std::size_t) { entry.present = true; });
+        mark(present_key(self_.nonce), [](Roll::Entry& entry, std::size_t) { entry.present = true; });
         // Another rank 0 that is alive answers this one's nonce as this one answers its.
-        const auto rival = [&](const Entry& entry) { return entry.record.rank == 0 && entry.record != self_; };
+        const auto rival = [&](const Roll::Entry& entry) { return entry.record.rank == 0 && entry.record != self_; };
         const std::string answer = answer_key(self_.nonce);
-        if (std::ranges::none_of(entries_, rival) || !has(store_, answer, grace_)) return;
+        if (std::ranges::none_of(roll_.entries(), rival) || !has(store_, answer, grace_)) return;
         const Fields answered = Fields::decode(store_.get(answer, grace_));
-        if (const auto found = index_.find(answered.get("session")); found != index_.end())
-            entries_[found->second].present = true;
-    }
-
-    template <class Mark>
-    void mark(std::string_view key, Mark mark) {
-        const std::string list = read_list(store_, key, grace_);
-        for (const auto& [nonce, times] : count_nonces(list))
-            if (const auto found = index_.find(nonce); found != index_.end()) mark(entries_[found->second], times);
-    }
-
-    /// Who is here, by rank; with or without those that then gave up waiting.
-    [[nodiscard]] RecordRefs living(bool and_gave_up) const {
-        RecordRefs records;
-        for (const Entry& entry : entries_)
-            if (entry.present && (and_gave_up || !entry.gave_up)) records.push_back(&entry.record);
-        sort_by_rank(records);
-        return records;
+        if (Roll::Entry* const entry = roll_.find(answered.get("session"))) entry->present = true;
     }
 
     [[nodiscard]] std::optional<Finding> examine_all(const RecordRefs& present) const {
         if (auto found = examine(present)) return found;
-        RecordRefs gone;
-        for (const Entry& entry : entries_)
-            if (entry.gone && is_latest(entry)) gone.push_back(&entry.record);
+        const RecordRefs gone = roll_.gone();
         if (gone.empty()) return std::nullopt;
         return ended_ranks(self_.world_size, gone, Stage::roll_call, "after their hello, before all had come");
-    }
-
-    /// Who of the missing said hello, now or in an earlier run.
-    [[nodiscard]] RecordRefs silent(const std::vector<int>& missing) const {
-        RecordRefs records;
-        for (const int rank : missing)
-            if (const auto found = latest_.find(rank); found != latest_.end() && !entries_[found->second].gave_up)
-                records.push_back(&entries_[found->second].record);
-        return records;
-    }
-
-    /// A rank whose own deadline passed is gone; the world cannot form unless it was started again.
-    [[nodiscard]] bool gave_up() const {
-        return std::ranges::any_of(entries_, [&](const Entry& entry) { return entry.gave_up && is_latest(entry); });
-    }
-
-    [[nodiscard]] bool is_latest(const Entry& entry) const {
-        return &entries_[latest_.at(entry.record.rank)] == &entry;
-    }
-
-    /// Whether somebody more may still confirm: a second process of a rank, or a rank outside the world. Those that an
-    /// earlier run left in the roll never do, so that this ends by itself.
-    [[nodiscard]] bool suspects() const {
-        using namespace std::chrono_literals;
-        return std::ranges::any_of(entries_, [](const Entry& entry) {
-            return !entry.present && !entry.gave_up && !entry.gone && Clock::now() < entry.answered + 500ms;
-        });
     }
 
     /// Waits, at most to `until`, for the next thing that can change the picture.
     void wait_for(const std::vector<int>& missing, Deadline until) {
         std::vector<std::string> confirmations;
         std::vector<std::string> hellos;
-        for (const Entry& entry : entries_)
-            if (!entry.present && !entry.gave_up && !entry.gone && is_latest(entry))
-                confirmations.push_back(presence_key(self_.nonce, entry.record.nonce));
+        for (const Record* record : roll_.unconfirmed())
+            confirmations.push_back(presence_key(self_.nonce, record->nonce));
         for (const int rank : missing)
-            if (!latest_.contains(rank)) hellos.push_back(hello_key(rank));
+            if (!roll_.has_rank(rank)) hellos.push_back(hello_key(rank));
         if (hellos.empty()) {
             // Nothing but time can pass where all have confirmed: a key that nobody sets lets it.
             if (confirmations.empty()) confirmations.push_back(self_.nonce + "/nothing");
@@ -239,7 +156,7 @@ private:
             // Each hello is set after its entry in the roll. One without an entry was left over: out of the way.
             read_roll();
             for (const int rank : missing)
-                if (!latest_.contains(rank)) (void)store_.remove(hello_key(rank), grace_);
+                if (!roll_.has_rank(rank)) (void)store_.remove(hello_key(rank), grace_);
         }
     }
 
@@ -254,7 +171,7 @@ private:
         std::vector<std::string> payloads;
         for (const Record* record : present) {
             session.records.push_back(*record);
-            payloads.push_back(std::move(entries_[index_.at(record->nonce)].payload));
+            payloads.push_back(std::move(roll_.find(record->nonce)->payload));
         }
         session.answer = options_.combine ? options_.combine(payloads) : list_payloads(payloads);
         Notes more;
@@ -282,7 +199,7 @@ private:
         more.set(verdict_key(self_.nonce), verdict);
         if (options_.fresh) {
             const std::string answer = encode_answer(self_.nonce, verdict);
-            for (const Entry& entry : entries_)
+            for (const Roll::Entry& entry : roll_.entries())
                 if (entry.record != self_) more.set(answer_key(entry.record.nonce), answer);
         }
         store_.multi_set(more.set_keys, more.set_values, deadline);
@@ -294,10 +211,7 @@ private:
     const RollCallOptions& options_;
     Deadline deadline_;
     Deadline grace_;
-    std::deque<Entry> entries_;                          ///< in the order of the roll; stays in place
-    std::unordered_map<std::string, std::size_t> index_; ///< nonce -> entry
-    std::map<int, std::size_t> latest_;                  ///< rank -> its last entry
-    std::vector<std::size_t> read_;                      ///< bytes of each part of the roll
+    Roll roll_;
     std::optional<Deadline> settle_;
     Progress progress_;
 };

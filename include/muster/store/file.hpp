@@ -9,18 +9,14 @@
 #include <muster/store/fd.hpp>
 #include <muster/store/file_chain.hpp>
 #include <muster/store/file_entry.hpp>
+#include <muster/store/file_folder.hpp>
 #include <muster/store/file_io.hpp>
 #include <muster/store/file_name.hpp>
 #include <muster/store/limits.hpp>
 #include <muster/store/printable.hpp>
 #include <muster/store/table.hpp>
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -31,7 +27,6 @@
 #include <string>
 #include <string_view>
 #include <thread>
-#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -54,35 +49,20 @@ namespace muster::inline v0_1 {
 class FileStore {
 public:
     /// Makes the folder when it does not exist; the one above it must. Tries at once to write there.
-    explicit FileStore(const std::filesystem::path& folder) : path_(std::filesystem::absolute(folder)) {
-        if (::mkdir(path_.c_str(), 0777) != 0 && errno != EEXIST)
-            detail::file_trouble("make the folder", path_.string(), errno);
-        int error = 0;
-        folder_ = detail::open_folder(AT_FDCWD, path_.string(), error);
-        if (!folder_) detail::file_trouble("open the folder", path_.string(), error);
-        const std::string text = path_.string();
-        const std::string probe = fresh_name();
-        const detail::FreshFile file(folder_, text, probe, detail::FileEntry::magic);
-        if (file.link(probe + ".link")) (void)::unlinkat(folder_.get(), (probe + ".link").c_str(), 0);
-    }
+    explicit FileStore(const std::filesystem::path& folder) : folder_(folder) {}
 
     /// Where it is, without relative parts.
-    [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+    [[nodiscard]] const std::filesystem::path& path() const noexcept { return folder_.path(); }
 
     /// Whether the path still leads to the folder that it led to at first.
-    [[nodiscard]] bool in_place() const {
-        require_open();
-        int error = 0;
-        const detail::Fd top = detail::open_folder(AT_FDCWD, path_.string(), error);
-        return top && is_first(top);
-    }
+    [[nodiscard]] bool in_place() const { return folder_.in_place(); }
 
     void set(std::string_view key, std::string_view value, Deadline deadline) {
         detail::require_key(key);
         detail::require_value(key, value);
         require_time(deadline);
-        detail::FileChain chain = change(key);
-        const auto fresh = written(chain, {Kind::value, std::string(key), std::string(value), value.size()});
+        detail::FileChain chain = folder_.change(key);
+        const auto fresh = folder_.written(chain, {Kind::value, std::string(key), std::string(value), value.size()});
         const std::uint64_t number = place(chain, fresh, chain.newest().number, deadline);
         if (number % tidy_each == 0) chain.tidy(number);
     }
@@ -94,7 +74,7 @@ public:
 
     [[nodiscard]] bool wait(std::span<const std::string> keys, Deadline deadline) {
         detail::require_keys(keys);
-        require_open();
+        folder_.require_open();
         if (deadline.expired()) return false;
         std::unordered_set<std::string_view> missing(keys.begin(), keys.end());
         for (std::chrono::microseconds pause(1000);; pause = std::min(pause * 3 / 2, longest_pause)) {
@@ -148,7 +128,7 @@ public:
         detail::require_key(key);
         detail::require_value(key, value);
         require_time(deadline);
-        detail::FileChain chain = change(key);
+        detail::FileChain chain = folder_.change(key);
         for (std::uint64_t after = 0;;) {
             const auto newest = chain.newest();
             // What a file says of the total is its writer's word.
@@ -160,14 +140,14 @@ public:
                 if (value.size() > max_grown_value_bytes - std::min(max_grown_value_bytes, whole.size()))
                     refuse_growth(key);
                 whole += value;
-                const auto fresh = written(chain, {Kind::value, std::string(key), whole, whole.size()});
+                const auto fresh = folder_.written(chain, {Kind::value, std::string(key), whole, whole.size()});
                 if (!chain.link(fresh, after)) {
                     require_time(deadline);
                     continue;
                 }
                 return chain.tidy(after + 1);
             }
-            const auto fresh = written(chain, {Kind::suffix, std::string(key), std::string(value), total});
+            const auto fresh = folder_.written(chain, {Kind::suffix, std::string(key), std::string(value), total});
             while (!is_whole(after + 1)) {
                 if (chain.link(fresh, after)) return;
                 after = make_way(chain, deadline);
@@ -183,12 +163,12 @@ public:
             if (!wait(keys, deadline)) {
                 throw Error(errc::timeout, Stage::store,
                             detail::format("timed out after {} waiting in the folder {} for {}",
-                                           {detail::seconds_text(Deadline::Clock::now() - start), path_.string(),
+                                           {detail::seconds_text(Deadline::Clock::now() - start), path().string(),
                                             detail::printable(keys)}));
             }
             std::vector<std::string> values;
             values.reserve(keys.size());
-            const detail::Fd top = open_top();
+            const detail::Fd top = folder_.open_top();
             for (const std::string& key : keys) {
                 auto value = value_of(top, key);
                 if (!value) break; // removed since it was seen
@@ -213,13 +193,13 @@ public:
 
     [[nodiscard]] std::int64_t num_keys(Deadline deadline) {
         require_time(deadline);
-        const detail::Fd top = open_top();
+        const detail::Fd top = folder_.open_top();
         std::int64_t count = 0;
-        for (const std::string& name : detail::names_in(top, path_.string())) {
+        for (const std::string& name : detail::names_in(top, path().string())) {
             int error = 0;
             detail::Fd folder = detail::open_folder(top.get(), name, error);
             detail::FileMemory unknown;
-            if (folder && detail::FileChain(std::move(folder), in_folder(name), {}, unknown).newest().present())
+            if (folder && detail::FileChain(std::move(folder), folder_.in_folder(name), {}, unknown).newest().present())
                 ++count;
         }
         return count;
@@ -245,77 +225,12 @@ private:
                                    {detail::printable(key), max_grown_value_bytes}));
     }
 
-    void require_open() const {
-        if (!folder_) throw Error(errc::closed, Stage::store, "this file store was moved from");
-    }
-
     void require_time(Deadline deadline) const {
-        require_open();
+        folder_.require_open();
         if (deadline.expired())
             throw Error(
                 errc::timeout, Stage::store,
-                detail::format("the deadline passed before the store in {} had done its work", {path_.string()}));
-    }
-
-    [[nodiscard]] std::string in_folder(std::string_view name) const {
-        return detail::format("{}/{}", {path_.string(), name});
-    }
-
-    /// A name that no other process and no other object uses.
-    [[nodiscard]] std::string fresh_name() {
-        return detail::format("{}{}-{}-{}", {detail::FileChain::fresh_prefix, writer_, ::getpid(), ++count_});
-    }
-
-    [[nodiscard]] bool is_first(const detail::Fd& top) const {
-        const struct stat now = detail::status_of(top, path_.string());
-        const struct stat first = detail::status_of(folder_, path_.string());
-        return now.st_dev == first.st_dev && now.st_ino == first.st_ino;
-    }
-
-    /// The folder as it is now. Throws when it is another than at first: the keys would be gone without a word.
-    [[nodiscard]] detail::Fd open_top() const {
-        require_open();
-        int error = 0;
-        detail::Fd top = detail::open_folder(AT_FDCWD, path_.string(), error);
-        if (!top) detail::file_trouble("open the folder", path_.string(), error);
-        if (!is_first(top))
-            throw Error(
-                errc::connection, Stage::store,
-                detail::format("the folder {} was removed and made anew while a store was in use there\n  do: see "
-                               "whether another job uses the same folder",
-                               {path_.string()}));
-        return top;
-    }
-
-    /// The key's folder for a change: made when it does not exist.
-    [[nodiscard]] detail::FileChain change(std::string_view key) {
-        const detail::Fd top = open_top();
-        const std::string name = detail::file_name(key);
-        int error = 0;
-        detail::Fd folder = detail::open_folder(top.get(), name, error);
-        if (!folder && error == ENOENT) {
-            if (::mkdirat(top.get(), name.c_str(), 0777) != 0 && errno != EEXIST)
-                detail::file_trouble("make the folder", in_folder(name), errno);
-            folder = detail::open_folder(top.get(), name, error);
-        }
-        if (!folder) detail::file_trouble("open the folder", in_folder(name), error);
-        return {std::move(folder), in_folder(name), key, memory_of(key)};
-    }
-
-    /// The key's folder for a look; nothing when there is none.
-    [[nodiscard]] std::optional<detail::FileChain> look(const detail::Fd& top, std::string_view key) {
-        const std::string name = detail::file_name(key);
-        int error = 0;
-        detail::Fd folder = detail::open_folder(top.get(), name, error);
-        if (!folder && error == ENOENT) return std::nullopt;
-        if (!folder) detail::file_trouble("open the folder", in_folder(name), error);
-        return detail::FileChain(std::move(folder), in_folder(name), key, memory_of(key));
-    }
-
-    [[nodiscard]] detail::FileMemory& memory_of(std::string_view key) { return memory_[std::string(key)]; }
-
-    [[nodiscard]] detail::FreshFile written(const detail::FileChain& chain, const detail::FileEntry& entry) {
-        return {chain.folder(), chain.path(), fresh_name(), entry.encode()};
+                detail::format("the deadline passed before the store in {} had done its work", {path().string()}));
     }
 
     /// After a change of another was quicker: the newest version, some time later when that happens often.
@@ -336,7 +251,7 @@ private:
     template <class Step>
     void modify(std::string_view key, Deadline deadline, const Step& step) {
         require_time(deadline);
-        detail::FileChain chain = change(key);
+        detail::FileChain chain = folder_.change(key);
         for (std::uint64_t after = chain.newest().number;; after = make_way(chain, deadline)) {
             const std::optional<std::string> before = chain.value(after);
             detail::KeyTable table;
@@ -346,7 +261,7 @@ private:
             if (now ? before == *now : !before) return;
             const Kind kind = now ? Kind::value : Kind::removed;
             const std::string bytes = now ? *now : std::string();
-            const auto fresh = written(chain, {kind, std::string(key), bytes, bytes.size()});
+            const auto fresh = folder_.written(chain, {kind, std::string(key), bytes, bytes.size()});
             if (!chain.link(fresh, after)) continue;
             if ((after + 1) % tidy_each == 0) chain.tidy(after + 1);
             return;
@@ -354,32 +269,27 @@ private:
     }
 
     [[nodiscard]] std::optional<std::string> value_of(const detail::Fd& top, std::string_view key) {
-        auto chain = look(top, key);
+        auto chain = folder_.look(top, key);
         if (!chain) return std::nullopt;
         const auto newest = chain->newest();
         return newest.present() ? chain->value(newest.number) : std::nullopt;
     }
 
     void drop_present(std::unordered_set<std::string_view>& missing) {
-        const detail::Fd top = open_top();
+        const detail::Fd top = folder_.open_top();
         std::unordered_set<std::string> names;
         const bool many = missing.size() > few_keys;
         if (many)
-            for (std::string& name : detail::names_in(top, path_.string())) names.insert(std::move(name));
+            for (std::string& name : detail::names_in(top, path().string())) names.insert(std::move(name));
         std::erase_if(missing, [&](std::string_view key) {
             if (many && !names.contains(detail::file_name(key))) return false;
-            auto chain = look(top, key);
+            auto chain = folder_.look(top, key);
             return chain && chain->newest().present();
         });
     }
 
-    std::filesystem::path path_;
-    detail::Fd folder_; ///< held open: the folder's number is not given to another one meanwhile
-    std::random_device::result_type seed_ = std::random_device()();
-    std::string writer_ = detail::hex(seed_, 8) + detail::hex(std::random_device()(), 8);
-    std::minstd_rand random_{seed_};
-    std::uint64_t count_ = 0;
-    std::unordered_map<std::string, detail::FileMemory> memory_;
+    detail::FileFolder folder_;
+    std::minstd_rand random_{std::random_device()()};
 };
 
 static_assert(Store<FileStore>);

@@ -5,17 +5,15 @@
 #include <muster/core/error.hpp>
 #include <muster/core/format.hpp>
 #include <muster/store/fd.hpp>
+#include <muster/store/orders.hpp>
 #include <muster/store/peer.hpp>
 #include <muster/store/table.hpp>
 
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -25,7 +23,6 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <utility>
 
@@ -49,9 +46,8 @@ public:
         : options_(options),
           listener_(std::move(listener)),
           epoll_(made(::epoll_create1(EPOLL_CLOEXEC), "epoll")),
-          orders_(made(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "an eventfd")),
           input_(std::make_unique_for_overwrite<char[]>(input_bytes)) {
-        watch(EPOLL_CTL_ADD, orders_.get(), EPOLLIN);
+        watch(EPOLL_CTL_ADD, orders_.fd(), EPOLLIN);
         watch(EPOLL_CTL_ADD, listener_.get(), EPOLLIN);
     }
 
@@ -65,10 +61,8 @@ public:
                 ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), next_look().poll_timeout());
             for (int i = 0; i < n; ++i) {
                 const auto& event = events[static_cast<std::size_t>(i)];
-                if (event.data.fd == orders_.get()) {
-                    std::uint64_t count = 0;
-                    (void)!::read(orders_.get(), &count, sizeof count); // before the look: a later order comes again
-                    const Order order = order_;
+                if (event.data.fd == orders_.fd()) {
+                    const Order order = orders_.take();
                     if (order == Order::stop) return;
                     if (order == Order::stop_listening) close_listener();
                 } else if (event.data.fd == listener_.get()) {
@@ -82,10 +76,10 @@ public:
         }
     }
 
-    void stop() noexcept { tell(Order::stop); }
+    void stop() noexcept { orders_.give(Order::stop); }
 
     /// Takes no more connections; the port is free for another server from soon after on.
-    void stop_listening() noexcept { tell(Order::stop_listening); }
+    void stop_listening() noexcept { orders_.give(Order::stop_listening); }
 
     [[nodiscard]] std::size_t connections() const {
         const std::lock_guard lock(mutex_);
@@ -114,19 +108,7 @@ private:
         std::optional<Deadline> stalled; ///< when it is dropped unless it goes on
     };
 
-    enum class Order : std::uint8_t { none, stop_listening, stop };
-
-    void tell(Order order) noexcept {
-        order_ = order;
-        const std::uint64_t one = 1;
-        // Fails only when the counter is full, and run() has been told then.
-        (void)!::write(orders_.get(), &one, sizeof one);
-    }
-
-    static Fd made(int fd, std::string_view what) {
-        if (fd >= 0) return Fd(fd);
-        throw Error(errc::connection, Stage::store, format("cannot make {}: {}", {what, errno_text(errno)}));
-    }
+    using Order = ServiceOrders::Order;
 
     bool control(int operation, int fd, std::uint32_t events) noexcept {
         epoll_event event{};
@@ -296,8 +278,7 @@ private:
     TcpStoreServerOptions options_;
     Fd listener_;
     Fd epoll_;
-    Fd orders_;
-    std::atomic<Order> order_{Order::none};
+    ServiceOrders orders_;
     std::unique_ptr<char[]> input_;
     KeyTable table_;
     std::unordered_map<int, std::unique_ptr<Client>> clients_; ///< by file descriptor; above them their table
