@@ -29,6 +29,13 @@ namespace muster::inline v0_1::detail {
 /// the same address.
 struct StoreOfOldWorld {};
 
+/// Whether to say hello again: rank 0 of an earlier attempt may have cleared the roll after the last time. Each hello
+/// stays in the rank's part of the roll, a bounded value, so that they become ever fewer: some 70 in a day.
+[[nodiscard]] constexpr bool hello_is_due(std::chrono::milliseconds first_to_last,
+                                          std::chrono::milliseconds since_last) noexcept {
+    return since_last >= first_to_last / 8;
+}
+
 /// The part of every rank but 0.
 class RollResponder {
 public:
@@ -68,6 +75,8 @@ private:
         using namespace std::chrono_literals;
         const Notes hello = hello_notes(self_, payload_, options_.fresh);
         const std::string key = answer_key(self_.nonce);
+        const auto first = Deadline::Clock::now();
+        auto last = first;
         bool tell = true;
         bool gave_up = false;
         for (auto pause = 250ms;; pause = std::min<std::chrono::milliseconds>(4 * pause, 5s)) {
@@ -80,8 +89,10 @@ private:
             if (auto answer = tell_and_wait(tell ? hello : Notes(), key, until)) return *std::move(answer);
             if (grace_.expired()) nobody_called();
             look_at_last_world();
-            // Rank 0 of an earlier attempt may have cleared the roll after the hello was said.
-            tell = !options_.fresh;
+            const auto now = Deadline::Clock::now();
+            tell = !options_.fresh && hello_is_due(std::chrono::duration_cast<std::chrono::milliseconds>(last - first),
+                                                   std::chrono::duration_cast<std::chrono::milliseconds>(now - last));
+            if (tell) last = now;
         }
     }
 

@@ -3,6 +3,7 @@
 #include <muster/roll_call/answer.hpp>
 #include <muster/roll_call/caller.hpp>
 #include <muster/roll_call/commit.hpp>
+#include <muster/roll_call/responder.hpp>
 #include <muster/roll_call/roll_call.hpp>
 #include <muster/roll_call/watch.hpp>
 #include <muster/store/memory.hpp>
@@ -372,6 +373,20 @@ TEST_CASE("what an earlier run left behind does not count") {
         for (int run = 0; run < 3; ++run) check_formed(meet_all(store, world(4)));
     }
     check_formed(meet_all(store, world(4)));
+}
+
+TEST_CASE("the hellos of a rank that waits for rank 0 become ever fewer") {
+    auto last = 0ms;
+    int early = 0;
+    int all = 0;
+    for (auto waited = 5s; waited < 24h; waited += 5s) {
+        if (!muster::detail::hello_is_due(last, waited - last)) continue;
+        last = waited;
+        ++all;
+        if (waited <= 40s) ++early;
+    }
+    CHECK(early == 8);
+    CHECK(all <= 70);
 }
 
 TEST_CASE("on a dirty store a missing rank is still missing") {
