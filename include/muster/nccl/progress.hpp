@@ -24,7 +24,7 @@
 namespace muster::inline v0_1::detail {
 
 /// What an NCCL communicator has in progress: looked at, waited for with a limit, and named in errors. Everything here
-/// is for the thread that is inside.
+/// but the limits is for the thread that is inside.
 class NcclProgress : public NcclGate {
 public:
     NcclProgress(NcclGroupOfRanks group, NcclLimits life_limits)

@@ -5,6 +5,9 @@
 #include <muster/launch/launch.hpp>
 #include <muster/store/any_store.hpp>
 
+#include <sys/types.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <concepts>
 #include <functional>
@@ -29,6 +32,7 @@ public:
     Meeting(Meeting&& other) noexcept
         : store(std::move(other.store)),
           leave_(std::exchange(other.leave_, nullptr)),
+          owner_(other.owner_),
           serves_(std::exchange(other.serves_, false)),
           fresh_(other.fresh_) {}
     Meeting& operator=(Meeting&&) = delete;
@@ -36,11 +40,13 @@ public:
     Meeting& operator=(const Meeting&) = delete;
     ~Meeting() { leave(Deadline::after(std::chrono::seconds(1))); }
 
-    /// Leaves the store; the rank that serves it stays until all others have left.
+    /// Leaves the store; the rank that serves it stays until all others have left. A fork of this process does nothing
+    /// but let go: what is to be done is its parent's.
     void leave(Deadline deadline) noexcept {
         store = AnyStore();
         serves_ = false;
-        if (const Leave last = std::exchange(leave_, nullptr)) last(deadline);
+        const Leave last = std::exchange(leave_, nullptr);
+        if (last && ::getpid() == owner_) last(deadline);
     }
 
     /// Adds what is to be done first when this rank leaves.
@@ -61,6 +67,7 @@ public:
 
 private:
     Leave leave_;
+    pid_t owner_ = ::getpid();
     bool serves_ = false;
     bool fresh_ = false;
 };

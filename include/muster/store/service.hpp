@@ -63,7 +63,7 @@ public:
                 const auto& event = events[static_cast<std::size_t>(i)];
                 if (event.data.fd == orders_.fd()) {
                     const Order order = orders_.take();
-                    if (order == Order::stop) return;
+                    if (order == Order::stop) return end_all();
                     if (order == Order::stop_listening) close_listener();
                 } else if (event.data.fd == listener_.get()) {
                     accept_some();
@@ -155,8 +155,20 @@ private:
         if (control(EPOLL_CTL_MOD, listener_.get(), 0)) accept_again_ = Deadline::after(std::chrono::milliseconds(100));
     }
 
+    /// Before a socket is closed: a fork of this process may have a copy, and would keep it open, and in epoll.
+    void end(int fd) noexcept {
+        (void)control(EPOLL_CTL_DEL, fd, 0);
+        (void)::shutdown(fd, SHUT_RDWR);
+    }
+
+    void end_all() noexcept {
+        close_listener();
+        for (const auto& client : clients_) end(client.first);
+    }
+
     void close_listener() noexcept {
-        listener_.reset(); // epoll forgets it
+        end(listener_.get());
+        listener_.reset();
         accept_again_.reset();
     }
 
@@ -272,6 +284,7 @@ private:
             // Out of memory: the others learn of it by their deadline.
         }
         note_presence(*found->second, false, false);
+        end(fd);
         clients_.erase(found);
     }
 

@@ -247,9 +247,12 @@ TEST_CASE("a fork that ends leaves its parent's port to be found") {
     const TcpRendezvous first = host.rank(0, 2, 2);
     std::optional<muster::Meeting> meeting(std::in_place, first.connect(first.launch(), Deadline::after(10s)));
     REQUIRE(fs::exists(host.file()));
+    meeting->store.set("@will/gone", "0", Deadline::after(10s)); // for whom rank 0 stays
+    CHECK_FALSE(meeting->store.check(std::vector<std::string>{"gone"}, Deadline::after(10s)));
     support::Child child([&](const auto&) {
-        meeting.reset();
-        return "ended";
+        const auto start = Deadline::Clock::now();
+        meeting->leave(Deadline::after(60s));
+        return Deadline::Clock::now() - start < 30s ? "ended" : "waited";
     });
     REQUIRE(child.text() == "ended");
     CHECK(fs::exists(host.file()));

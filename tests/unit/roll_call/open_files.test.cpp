@@ -7,6 +7,7 @@
 
 #include <sys/resource.h>
 
+#include <limits>
 #include <string>
 
 #include "../../support/child.hpp"
@@ -42,9 +43,11 @@ TEST_CASE("a world with more ranks than any process may have files is told the l
         const auto failure = make_room_for_files(44);
         if (!failure || failure->code != muster::errc::invalid_launch)
             return std::string("one too many is let through");
-        return failure->text;
+        const auto largest = make_room_for_files(std::numeric_limits<int>::max());
+        return failure->text + (largest ? largest->text : "");
     });
     const std::string text = child.text();
+    CHECK_THAT(text, ContainsSubstring("needed: 2147483654 at least"));
     CHECK_THAT(text, ContainsSubstring("a hard limit of 50; needed: 51 at least"));
     CHECK_THAT(text, ContainsSubstring("ulimit -n 108"));
 }

@@ -64,6 +64,13 @@ void works(TcpStore& store) {
     CHECK(store.get(key, soon()) == "yes");
 }
 
+/// What this process has used so far.
+double processor_seconds() {
+    timespec used{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) * 1e-9;
+}
+
 std::string request_head(Opcode code, std::uint64_t n) { return RequestWriter(code).number(n).bytes(); }
 
 } // namespace
@@ -262,18 +269,15 @@ TEST_CASE("without file descriptors a server neither ends nor spins") {
     taken.pop_back();
     std::optional<RawClient> late(std::in_place, server.port());
     // Judged afterwards: checks may need file descriptors themselves, under a sanitizer for one.
-    timespec before{}, after{};
-    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    const double before = processor_seconds();
     store.set("key", "meanwhile", soon());
     const bool cut_off = late->introduce().is_cut_off(Deadline::after(500ms));
     const std::string value = store.get("key", soon());
-    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    const double used = processor_seconds() - before;
     taken.clear();
     REQUIRE(::setrlimit(RLIMIT_NOFILE, &old) == 0);
     CHECK_FALSE(cut_off);
     CHECK(value == "meanwhile");
-    const double used =
-        static_cast<double>(after.tv_sec - before.tv_sec) + static_cast<double>(after.tv_nsec - before.tv_nsec) * 1e-9;
     CHECK(used < 0.3);
     works(store);
     late->send(RequestWriter(Opcode::num_keys).bytes());
@@ -377,6 +381,38 @@ TEST_CASE("a fork that ends takes nothing from its parent's server") {
     TcpStore store("127.0.0.1", server->port(), Deadline::after(10s));
     store.set("key", "1", Deadline::after(10s));
     CHECK(store.get("key", Deadline::after(10s)) == "1");
+}
+
+TEST_CASE("a fork that goes on holds neither connections nor the port of its parent's server") {
+    std::optional<TcpStoreServer> server(std::in_place, "127.0.0.1", std::uint16_t{0});
+    const std::uint16_t port = server->port();
+    RawClient stray(port);
+    RawClient quiet(port);
+    stray.introduce();
+    quiet.introduce();
+    REQUIRE(eventually([&] { return server->connections() == 2; }));
+    const support::Child fork([](const auto&) {
+        ::pause();
+        return "";
+    });
+    stray.send("\xFF"); // no request
+    CHECK(stray.is_cut_off());
+    REQUIRE(eventually([&] { return server->connections() == 1; }));
+    // Its copy of what was dropped does not keep the server busy.
+    const double before = processor_seconds();
+    std::this_thread::sleep_for(500ms);
+    CHECK(processor_seconds() - before < 0.3);
+    server->stop_listening();
+    CHECK(eventually([&] {
+        try {
+            const TcpStoreServer next("127.0.0.1", port);
+            return true;
+        } catch (const Error&) {
+            return false; // not yet
+        }
+    }));
+    server.reset();
+    CHECK(quiet.is_cut_off());
 }
 
 TEST_CASE("a server that was reached may take its time to answer") {
