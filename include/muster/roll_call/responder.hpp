@@ -31,8 +31,8 @@ struct StoreOfOldWorld {};
 
 /// Whether to say hello again: rank 0 of an earlier attempt may have cleared the roll after the last time. Each hello
 /// stays in the rank's part of the roll, a bounded value, so that they become ever fewer: some 70 in a day.
-[[nodiscard]] constexpr bool hello_is_due(std::chrono::milliseconds first_to_last,
-                                          std::chrono::milliseconds since_last) noexcept {
+[[nodiscard]] constexpr bool hello_is_due(Deadline::Clock::duration first_to_last,
+                                          Deadline::Clock::duration since_last) noexcept {
     return since_last >= first_to_last / 8;
 }
 
@@ -90,8 +90,7 @@ private:
             if (grace_.expired()) nobody_called();
             look_at_last_world();
             const auto now = Deadline::Clock::now();
-            tell = !options_.fresh && hello_is_due(std::chrono::duration_cast<std::chrono::milliseconds>(last - first),
-                                                   std::chrono::duration_cast<std::chrono::milliseconds>(now - last));
+            tell = !options_.fresh && hello_is_due(last - first, now - last);
             if (tell) last = now;
         }
     }

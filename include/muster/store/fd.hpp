@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <muster/core/error.hpp>
+#include <muster/core/format.hpp>
+
 #include <unistd.h>
 
 #include <cerrno>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -45,5 +49,11 @@ private:
 
 /// What strerror says, from any thread.
 [[nodiscard]] inline std::string errno_text(int error) { return std::generic_category().message(error); }
+
+/// A file descriptor that the system has just made.
+[[nodiscard]] inline Fd made(int fd, std::string_view what) {
+    if (fd >= 0) return Fd(fd);
+    throw Error(errc::connection, Stage::store, format("cannot make {}: {}", {what, errno_text(errno)}));
+}
 
 } // namespace muster::inline v0_1::detail

@@ -1,26 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <muster/core/error.hpp>
-#include <muster/core/format.hpp>
-#include <muster/core/text.hpp>
 #include <muster/store/fd.hpp>
 
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <cstdint>
-#include <string_view>
 
 namespace muster::inline v0_1::detail {
-
-/// A file descriptor that the system has just made.
-[[nodiscard]] inline Fd made(int fd, std::string_view what) {
-    if (fd >= 0) return Fd(fd);
-    throw Error(errc::connection, Stage::store, format("cannot make {}: {}", {what, errno_text(errno)}));
-}
 
 /// What other threads tell the thread of a store server, which polls fd() for it.
 class ServiceOrders {

@@ -2,18 +2,16 @@
 #pragma once
 
 #include <muster/core/deadline.hpp>
-#include <muster/core/error.hpp>
-#include <muster/core/format.hpp>
 #include <muster/store/fd.hpp>
 #include <muster/store/orders.hpp>
 #include <muster/store/peer.hpp>
 #include <muster/store/table.hpp>
+#include <muster/store/watched.hpp>
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -22,7 +20,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <string>
 #include <unordered_map>
 #include <utility>
 
@@ -45,22 +42,17 @@ public:
     StoreService(Fd listener, TcpStoreServerOptions options)
         : options_(options),
           listener_(std::move(listener)),
-          epoll_(made(::epoll_create1(EPOLL_CLOEXEC), "epoll")),
           input_(std::make_unique_for_overwrite<char[]>(input_bytes)) {
-        watch(EPOLL_CTL_ADD, orders_.fd(), EPOLLIN);
-        watch(EPOLL_CTL_ADD, listener_.get(), EPOLLIN);
+        watched_.add(orders_.fd());
+        watched_.add(listener_.get());
     }
 
     StoreService(const StoreService&) = delete;
     StoreService& operator=(const StoreService&) = delete;
 
     void run() noexcept {
-        std::array<epoll_event, 256> events;
         for (;;) {
-            const int n =
-                ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), next_look().poll_timeout());
-            for (int i = 0; i < n; ++i) {
-                const auto& event = events[static_cast<std::size_t>(i)];
+            for (const epoll_event& event : watched_.wait(next_look())) {
                 if (event.data.fd == orders_.fd()) {
                     const Order order = orders_.take();
                     if (order == Order::stop) return end_all();
@@ -110,18 +102,6 @@ private:
 
     using Order = ServiceOrders::Order;
 
-    bool control(int operation, int fd, std::uint32_t events) noexcept {
-        epoll_event event{};
-        event.events = events;
-        event.data.fd = fd;
-        return ::epoll_ctl(epoll_.get(), operation, fd, &event) == 0;
-    }
-
-    void watch(int operation, int fd, std::uint32_t events) {
-        if (!control(operation, fd, events))
-            throw Error(errc::connection, Stage::store, format("cannot watch a socket: {}", {errno_text(errno)}));
-    }
-
     [[nodiscard]] Deadline next_look() const noexcept {
         Deadline next = Deadline::never();
         if (accept_again_) next = std::min(next, *accept_again_);
@@ -141,7 +121,7 @@ private:
             const int number = fd.get();
             try {
                 clients_.emplace(number, std::make_unique<Client>(std::move(fd), table_));
-                watch(EPOLL_CTL_ADD, number, EPOLLIN);
+                watched_.add(number);
             } catch (...) {
                 clients_.erase(number);
                 return rest();
@@ -152,29 +132,23 @@ private:
     /// Out of file descriptors or memory: leaves new connections in the queue for a while, for the listener would
     /// report them without end.
     void rest() noexcept {
-        if (control(EPOLL_CTL_MOD, listener_.get(), 0)) accept_again_ = Deadline::after(std::chrono::milliseconds(100));
-    }
-
-    /// Before a socket is closed: a fork of this process may have a copy, and would keep it open, and in epoll.
-    void end(int fd) noexcept {
-        (void)control(EPOLL_CTL_DEL, fd, 0);
-        (void)::shutdown(fd, SHUT_RDWR);
+        if (watched_.change(listener_.get(), 0)) accept_again_ = Deadline::after(std::chrono::milliseconds(100));
     }
 
     void end_all() noexcept {
         close_listener();
-        for (const auto& client : clients_) end(client.first);
+        for (const auto& client : clients_) watched_.end(client.first);
     }
 
     void close_listener() noexcept {
-        end(listener_.get());
+        watched_.end(listener_.get());
         listener_.reset();
         accept_again_.reset();
     }
 
     void listen_again() noexcept {
         accept_again_.reset();
-        if (!control(EPOLL_CTL_MOD, listener_.get(), EPOLLIN)) rest();
+        if (!watched_.change(listener_.get(), EPOLLIN)) rest();
     }
 
     void serve(int fd, std::uint32_t events) noexcept {
@@ -238,7 +212,7 @@ private:
         if (!client.flush()) return false;
         if (client.writing == client.unsent()) return true;
         client.writing = client.unsent();
-        return control(EPOLL_CTL_MOD, client.fd(), client.writing ? EPOLLIN | EPOLLOUT : EPOLLIN);
+        return watched_.change(client.fd(), client.writing ? EPOLLIN | EPOLLOUT : EPOLLIN);
     }
 
     /// Starts, restarts or stops the clock of a client that owes the rest of a request or has replies to read.
@@ -284,13 +258,13 @@ private:
             // Out of memory: the others learn of it by their deadline.
         }
         note_presence(*found->second, false, false);
-        end(fd);
+        watched_.end(fd);
         clients_.erase(found);
     }
 
     TcpStoreServerOptions options_;
     Fd listener_;
-    Fd epoll_;
+    WatchedSockets watched_;
     ServiceOrders orders_;
     std::unique_ptr<char[]> input_;
     KeyTable table_;

@@ -56,6 +56,20 @@ bool eventually(Condition&& condition) {
     return true;
 }
 
+/// Another server at the port of one that no longer listens; null when the port does not become free.
+std::unique_ptr<TcpStoreServer> next_at(std::uint16_t port) {
+    std::unique_ptr<TcpStoreServer> next;
+    (void)eventually([&] {
+        try {
+            next = std::make_unique<TcpStoreServer>("127.0.0.1", port);
+        } catch (const Error&) {
+            return false; // not yet
+        }
+        return true;
+    });
+    return next;
+}
+
 /// The others still get what they ask for.
 void works(TcpStore& store) {
     static int turn = 0;
@@ -324,15 +338,8 @@ TEST_CASE("a server that no longer listens leaves its port to another and keeps 
     TcpStore old = client(*server);
     old.set("k", "old", soon());
     server->stop_listening();
-    std::unique_ptr<TcpStoreServer> next;
-    REQUIRE(eventually([&] {
-        try {
-            next = std::make_unique<TcpStoreServer>("127.0.0.1", port);
-            return true;
-        } catch (const Error&) {
-            return false; // not yet
-        }
-    }));
+    const auto next = next_at(port);
+    REQUIRE(next != nullptr);
     TcpStore fresh("127.0.0.1", port, soon());
     CHECK_FALSE(fresh.check(Keys{"k"}, soon()));
     CHECK(old.get("k", soon()) == "old");
@@ -400,17 +407,10 @@ TEST_CASE("a fork that goes on holds neither connections nor the port of its par
     REQUIRE(eventually([&] { return server->connections() == 1; }));
     // Its copy of what was dropped does not keep the server busy.
     const double before = processor_seconds();
-    std::this_thread::sleep_for(500ms);
+    CHECK_FALSE(quiet.is_cut_off(Deadline::after(500ms)));
     CHECK(processor_seconds() - before < 0.3);
     server->stop_listening();
-    CHECK(eventually([&] {
-        try {
-            const TcpStoreServer next("127.0.0.1", port);
-            return true;
-        } catch (const Error&) {
-            return false; // not yet
-        }
-    }));
+    CHECK(next_at(port) != nullptr);
     server.reset();
     CHECK(quiet.is_cut_off());
 }
